@@ -1,0 +1,74 @@
+"""What ITK's NIfTI reader passes in silence: a file that is cut off (read as zeros), a zero spacing (read as 1 mm)."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+from ..core.errors import InputError
+
+_HEADER_BYTES = 540  # NIfTI-2's; NIfTI-1's is 348
+_BLOCK = 1 << 22
+
+
+def check_nifti(path: Path) -> None:
+    """Raises InputError where a .nii or .nii.gz is cut off, damaged, or of zero spacing; other files pass."""
+    name = path.name.lower()
+    if not name.endswith((".nii", ".nii.gz")) or not path.is_file():
+        return
+    try:
+        # By content: files of either name come compressed and not.
+        with path.open("rb") as raw:
+            opened = gzip.open if raw.read(2) == b"\x1f\x8b" else open
+        with opened(path, "rb") as file:
+            header = file.read(_HEADER_BYTES)
+            described = _described(header)
+            if described is None:
+                return  # not NIfTI after all: the reader will say so
+            size, spacing, expected = described
+            found = len(header)
+            while block := file.read(_BLOCK):
+                found += len(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"The image {path} is cut off or damaged ({error}); copy or export it again.") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"The image {path} cannot be read ({reason}); check its permissions.") from error
+    if found < expected:
+        raise InputError(
+            f"The image {path} is cut off: {found} of {expected} bytes are there; copy or export it again."
+        )
+    if any(s == 0 for n, s in zip(size, spacing, strict=True) if n > 1):
+        raise InputError(f"The image {path} has a voxel spacing of zero; repair its header with the true one in mm.")
+
+
+def _described(header: bytes) -> tuple[list[int], list[float], int] | None:
+    """(size of the first three axes, their spacing, bytes of the whole file) by the header of NIfTI-1 or NIfTI-2.
+
+    Offsets as in nifti1.h and nifti2.h (NIfTI Data Format Working Group, 2003 and 2011).
+    """
+    if len(header) < 348:
+        return None
+    for order in "<>":
+        kind = struct.unpack_from(order + "i", header)[0]
+        if kind == 348 and header[344:347] == b"n+1":
+            dim = struct.unpack_from(order + "8h", header, 40)
+            pixdim = struct.unpack_from(order + "8f", header, 76)
+            bits = struct.unpack_from(order + "h", header, 72)[0]
+            offset = int(struct.unpack_from(order + "f", header, 108)[0])
+        elif kind == 540 and len(header) == 540 and header[4:7] == b"n+2":
+            dim = struct.unpack_from(order + "8q", header, 16)
+            pixdim = struct.unpack_from(order + "8d", header, 104)
+            bits = struct.unpack_from(order + "h", header, 14)[0]
+            offset = struct.unpack_from(order + "q", header, 168)[0]
+        else:
+            continue
+        axes = dim[0]
+        if not 1 <= axes <= 7:
+            return None
+        sizes = [max(1, n) for n in dim[1 : axes + 1]]
+        return list(sizes[:3]), list(pixdim[1 : min(axes, 3) + 1]), offset + math.prod(sizes) * bits // 8
+    return None

@@ -1,0 +1,172 @@
+"""Transforms on disk, as ITK files that SimpleITK reads.
+
+An ITK transform maps fixed points to moving points in LPS mm, as Transform does: nothing is flipped or inverted here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from ..core import Affine, DenseField, Grid, Image, InputError, Transform
+from ..core.transform import split
+from .atomic import replacing
+from .chain import chain
+from .image import grid_of, read_sitk, sitk_from, suffix_of, write_sitk
+
+TRANSFORM_FILES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
+WRITTEN = (".h5", ".hdf5", ".tfm", ".txt")
+FIELD_FILES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
+# Knots of a B-spline are sampled this many times as densely: linear interpolation between the samples is then at most
+# 1.2 % of a knot's displacement away from the cubic.
+_SAMPLES_PER_KNOT = 8
+_MOST_SAMPLES = 8_000_000
+
+
+def read_transform(path: str | os.PathLike) -> Transform:
+    """The transform in an ITK file (.h5, .tfm, .txt, .mat, .xfm) or the displacement field in an image file of vectors.
+
+    Translation, rigid, similarity, scale, versor and affine become one exact Affine; a displacement field DenseField;
+    chains of them Affine, DenseField or Composite, exact while one field at most is among them (several are sampled on
+    a common lattice). A B-spline is sampled on a lattice eight times as dense as its knots.
+    Raises InputError: missing, unreadable, not 2D or 3D, of a kind unknown here, not finite, not invertible.
+    """
+    path = Path(path)
+    if suffix_of(path) in FIELD_FILES:
+        return _field_of(sitk.DisplacementFieldTransform(_vector_image(path)), path)
+    if not path.is_file():
+        raise InputError(f"The transform {path} does not exist; check its name and folder.")
+    try:
+        read = sitk.ReadTransform(str(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"The transform {path} cannot be read; give an ITK transform file ({', '.join(TRANSFORM_FILES)}) or a "
+            "displacement field (.nrrd, .nii.gz). One that Slicer keeps as an inverse must be inverted there first."
+        ) from error
+    return from_sitk(read, path)
+
+
+def write_transform(transform: Transform, path: str | os.PathLike) -> None:
+    """transform to .h5 or .tfm (any kind), or its field alone to .nrrd, .nii.gz, .mha (DenseField).
+
+    SimpleITK reads back an AffineTransform, a DisplacementFieldTransform (double precision, its only one) or, for
+    Composite(dense, affine), a CompositeTransform of affine and field in this order: ITK applies the last one first, so
+    that T(x) = affine(x + u(x)). The file appears whole or not at all.
+    Raises InputError for an unknown format, an affine part in a field file, or an unwritable place.
+    """
+    path = Path(path)
+    suffix = suffix_of(path)
+    if suffix in FIELD_FILES:
+        dense, affine = split(transform, transform.dimension)
+        if dense is None or not torch.equal(affine.matrix, Affine.identity(transform.dimension).matrix):
+            raise InputError(f"The output {path} holds a displacement field only, not an affine part; use .h5 instead.")
+        write_sitk(_sitk_field(dense), path)
+        return
+    if suffix not in WRITTEN:
+        raise InputError(
+            f"The output {path} has no known transform format; name it with one of {', '.join(WRITTEN + FIELD_FILES)}."
+        )
+    with replacing(path) as temporary:
+        try:
+            sitk.WriteTransform(to_sitk(transform), str(temporary))
+        except RuntimeError as error:
+            raise InputError(f"The output {path} cannot be written; check the space on the disk.") from error
+
+
+def to_sitk(transform: Transform) -> sitk.Transform:
+    """The SimpleITK transform with the same points; see write_transform."""
+    dense, affine = split(transform, transform.dimension)
+    if dense is None:
+        return _sitk_affine(affine)
+    field = sitk.DisplacementFieldTransform(_sitk_field(dense))
+    if isinstance(transform, DenseField):
+        return field
+    both = sitk.CompositeTransform(transform.dimension)
+    both.AddTransform(_sitk_affine(affine))
+    both.AddTransform(field)
+    return both
+
+
+def from_sitk(transform: sitk.Transform, source: str | os.PathLike = "given") -> Transform:
+    """The Transform with the same points as a SimpleITK transform; see read_transform. source: named in errors."""
+    if transform.GetDimension() not in (2, 3):
+        raise InputError(f"The transform {source} has {transform.GetDimension()} dimensions; give a 2D or a 3D one.")
+    kind = transform.GetTransformEnum()
+    if kind == sitk.sitkComposite:
+        both = sitk.CompositeTransform(transform)
+        parts = [both.GetNthTransform(n) for n in range(both.GetNumberOfTransforms())]
+        if not parts:
+            return Affine.identity(transform.GetDimension())
+        return chain([from_sitk(part, source) for part in reversed(parts)])
+    if transform.IsLinear():
+        return _affine_of(transform)
+    if kind == sitk.sitkDisplacementField:
+        return _field_of(sitk.DisplacementFieldTransform(transform), source)
+    if kind == sitk.sitkBSplineTransform:
+        return _sampled(sitk.BSplineTransform(transform))
+    raise InputError(f"The transform {source} is of the kind {transform.GetName()}, which is not known here; "
+                     "convert it to a displacement field and give that.")
+
+
+def _affine_of(transform: sitk.Transform) -> Affine:
+    """Read off the images of the origin and the unit points: exact whatever the parametrisation and its centre."""
+    d = transform.GetDimension()
+    at_zero = np.array(transform.TransformPoint([0.0] * d))
+    columns = [np.array(transform.TransformPoint(np.eye(d)[axis].tolist())) - at_zero for axis in range(d)]
+    return Affine.from_parts(torch.tensor(np.stack(columns, 1)), torch.tensor(at_zero))
+
+
+def _sitk_affine(affine: Affine) -> sitk.AffineTransform:
+    out = sitk.AffineTransform(affine.dimension)
+    out.SetMatrix(affine.linear.flatten().tolist())
+    out.SetTranslation(affine.translation.tolist())
+    return out
+
+
+def _field_of(transform: sitk.DisplacementFieldTransform, source: str | os.PathLike) -> DenseField:
+    picture = transform.GetDisplacementField()
+    array = np.moveaxis(sitk.GetArrayFromImage(picture), -1, 0).astype(np.float32)
+    if not np.isfinite(array).all():
+        raise InputError(f"The displacement field {source} holds values that are not numbers; compute it again.")
+    return DenseField(Image(torch.from_numpy(np.ascontiguousarray(array)), grid_of(picture)))
+
+
+def _sitk_field(dense: DenseField) -> sitk.Image:
+    return sitk_from(dense.field.tensor.detach().cpu().double().numpy(), dense.field.grid)
+
+
+def _vector_image(path: Path) -> sitk.Image:
+    picture = read_sitk(path)
+    if picture.GetNumberOfComponentsPerPixel() != picture.GetDimension():
+        found = picture.GetNumberOfComponentsPerPixel()
+        raise InputError(
+            f"The file {path} holds no displacement field: it has {found} component(s) a voxel where "
+            f"{picture.GetDimension()} are needed; give a transform file or a field of displacements in mm."
+        )
+    return sitk.Cast(picture, sitk.sitkVectorFloat64)
+
+
+def _sampled(spline: sitk.BSplineTransform) -> DenseField:
+    d = spline.GetDimension()
+    mesh = np.array(spline.GetTransformDomainMeshSize())
+    axes = np.array(spline.GetTransformDomainDirection()).reshape(d, d)
+    extent = np.array(spline.GetTransformDomainPhysicalDimensions())
+    steps = mesh * _SAMPLES_PER_KNOT
+    while np.prod(steps + 1) > _MOST_SAMPLES:
+        steps = np.maximum(mesh, steps // 2)
+        if (steps == mesh).all():
+            break
+    # ITK leaves points on the domain's far border where they are: the outermost samples lie just inside it.
+    inset = extent * 1e-6
+    spacing = (extent - 2 * inset) / steps
+    origin = np.array(spline.GetTransformDomainOrigin()) + axes @ inset
+    grid = Grid(tuple(steps + 1), tuple(spacing), tuple(origin), tuple(axes.ravel()))
+    picture = sitk.TransformToDisplacementField(
+        spline, sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
+    )
+    array = np.moveaxis(sitk.GetArrayFromImage(picture), -1, 0).astype(np.float32)
+    return DenseField(Image(torch.from_numpy(np.ascontiguousarray(array)), grid))

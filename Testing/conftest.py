@@ -1,0 +1,43 @@
+"""What every test shares: quiet threads, the data folder, the lattices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before torch, Qt or VTK is imported by any test.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+
+import pytest  # noqa: E402
+from lattices import LATTICES, LATTICES_2D, LATTICES_3D  # noqa: E402
+
+from DeepMultiModalRegLib.core import Grid  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real test images; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("DEEPMULTIMODALREG_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the test images are not here ({folder}); set DEEPMULTIMODALREG_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(params=LATTICES, ids=str)
+def lattice(request: pytest.FixtureRequest) -> Grid:
+    """Every named lattice, 3D and 2D."""
+    return LATTICES[request.param]
+
+
+@pytest.fixture(params=LATTICES_3D, ids=str)
+def lattice3d(request: pytest.FixtureRequest) -> Grid:
+    return LATTICES_3D[request.param]
+
+
+@pytest.fixture(params=LATTICES_2D, ids=str)
+def lattice2d(request: pytest.FixtureRequest) -> Grid:
+    return LATTICES_2D[request.param]
