@@ -137,11 +137,14 @@ class DenseField(Transform):
         ]
         around = [p for pad in pads for p in (pad, pad)]
         grown = F.pad(u.float()[None], around, mode="replicate")[0]
+        # the least of the axes' ramps, not their product: the slopes of a product add up in the corners, and fold there
+        window = torch.ones((), device=u.device)
         for axis, pad in enumerate(pads):
             if pad:
                 ramp = torch.linspace(0, 1, pad + 1, device=u.device)[:-1]
-                window = torch.cat([ramp, torch.ones(grid.size[axis], device=u.device), ramp.flip(0)])
-                grown = grown * window.reshape(-1, *([1] * axis))
+                line = torch.cat([ramp, torch.ones(grid.size[axis], device=u.device), ramp.flip(0)])
+                window = torch.minimum(window, line.reshape(-1, *([1] * axis)))
+        grown = grown * window
         lattice = grid.cropped(tuple(-p for p in pads), tuple(n + 2 * p for n, p in zip(grid.size, pads, strict=True)))
         return DenseField(Image(grown, lattice))
 
