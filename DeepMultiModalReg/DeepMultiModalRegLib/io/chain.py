@@ -10,7 +10,7 @@ import torch
 from ..core import Affine, Composite, DenseField, Grid, Image, InputError, Transform, compose
 from ..core.transform import split
 
-_MOST_VOXELS = 8_000_000
+_MOST_VOXELS = 4_000_000
 
 
 def chain(parts: Sequence[Transform]) -> Transform:

@@ -24,16 +24,19 @@ def read_image(path: str | os.PathLike) -> tuple[Image, PixelInfo]:
 
     Returns an Image of one channel, on its lattice in LPS mm, and the file's pixel type. A 3D file of one slice stays
     3D; a 2D file stays 2D. The voxels keep the file's type where torch computes with it (see PixelInfo.in_memory).
+    A grey picture that was saved in colour (three equal components) is read as grey.
     Raises InputError: missing, unreadable or cut off, not 2D or 3D, colour or several components, complex, empty,
-    spacing of zero, singular axes.
+    spacing of zero, singular axes, DICOM slices unevenly spaced.
     """
     path = Path(path)
-    picture = read_sitk(path)
-    _refuse_components(picture, path)
+    picture = _one_component(read_sitk(path), path)
     array = sitk.GetArrayFromImage(picture)
     pixel = PixelInfo(array.dtype.name)
     voxels = torch.from_numpy(np.ascontiguousarray(array.astype(pixel.in_memory, copy=False)))
-    return Image(voxels[None], grid_of(picture)), pixel
+    try:
+        return Image(voxels[None], grid_of(picture)), pixel
+    except InputError as error:  # the lattice does not know its file
+        raise InputError(str(error).replace("The image", f"The image {path}", 1)) from error
 
 
 def write_image(image: Image, path: str | os.PathLike, pixel: PixelInfo | None = None) -> None:
@@ -75,6 +78,9 @@ def read_sitk(path: Path) -> sitk.Image:
 
 def write_sitk(picture: sitk.Image, path: Path) -> None:
     """picture to path, whole or not at all."""
+    if picture.GetNumberOfComponentsPerPixel() > 1 and picture.GetSize()[2:] == (1,) and ".nii" in suffix_of(path):
+        # ITK reads it back as a 2D image, in another place
+        raise InputError(f"The output {path} cannot hold one slice of vectors; use .nrrd or .mha instead.")
     with replacing(path) as temporary:
         try:
             sitk.WriteImage(picture, str(temporary), useCompression=suffix_of(path) in _COMPRESSED)
@@ -124,17 +130,19 @@ def _read_series(folder: Path) -> sitk.Image:
     files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(files)
+    reader.MetaDataDictionaryArrayUpdateOn()
     picture = reader.Execute()
     _refuse_dimensions(picture.GetSize(), folder)
-    picture = _without_trailing_ones(picture)
-    key = "ITK_non_uniform_sampling_deviation"
-    deviation = float(picture.GetMetaData(key)) if picture.HasMetaDataKey(key) else 0.0
-    if deviation > 0.5 * picture.GetSpacing()[-1]:
-        raise InputError(
-            f"The DICOM slices in {folder} are not evenly spaced ({deviation:.1f} mm off): some are missing or "
-            "doubled. Export the whole series again, or resample it."
-        )
-    return picture
+    key = "0020|0032"  # ImagePositionPatient
+    if len(files) > 2 and all(reader.HasMetaDataKey(n, key) for n in range(len(files))):
+        position = np.array([[float(v) for v in reader.GetMetaData(n, key).split("\\")] for n in range(len(files))])
+        gaps = np.linalg.norm(np.diff(position, axis=0), axis=1)
+        if gaps.max() > 1.5 * gaps.min():
+            raise InputError(
+                f"The DICOM slices in {folder} are not evenly spaced ({gaps.min():.2f} to {gaps.max():.2f} mm apart): "
+                "some are missing or doubled. Export the whole series again, or resample it."
+            )
+    return _without_trailing_ones(picture)
 
 
 def _refuse_dimensions(size: tuple[int, ...], path: Path) -> None:
@@ -152,14 +160,20 @@ def _without_trailing_ones(picture: sitk.Image) -> sitk.Image:
     return sitk.Extract(picture, size[:3] + [0] * (len(size) - 3), [0] * len(size))
 
 
-def _refuse_components(picture: sitk.Image, path: Path) -> None:
-    if picture.GetNumberOfComponentsPerPixel() > 1:
+def _one_component(picture: sitk.Image, path: Path) -> sitk.Image:
+    components = picture.GetNumberOfComponentsPerPixel()
+    if components > 1:
+        if components in (3, 4):
+            colours = sitk.GetArrayViewFromImage(picture)[..., :3]
+            if (colours == colours[..., :1]).all():
+                return sitk.VectorIndexSelectionCast(picture, 0)
         raise InputError(
             f"The image {path} is in colour or has several components a voxel; convert it to one component first "
             "(in Slicer: module Vector to Scalar Volume)."
         )
     if "complex" in picture.GetPixelIDTypeAsString():
         raise InputError(f"The image {path} has complex voxels; save its magnitude and give that.")
+    return picture
 
 
 def _reason(path: Path, message: str) -> str:

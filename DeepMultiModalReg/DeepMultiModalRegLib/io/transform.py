@@ -47,7 +47,12 @@ def read_transform(path: str | os.PathLike) -> Transform:
             f"The transform {path} cannot be read; give an ITK transform file ({', '.join(TRANSFORM_FILES)}) or a "
             "displacement field (.nrrd, .nii.gz). One that Slicer keeps as an inverse must be inverted there first."
         ) from error
-    return from_sitk(read, path)
+    try:
+        return from_sitk(read, path)
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"The transform {path} cannot be used, it may be damaged or cut off: {error}") from error
 
 
 def write_transform(transform: Transform, path: str | os.PathLike) -> None:
