@@ -5,19 +5,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-QUANTILE_SAMPLES = 1 << 20  # torch.quantile refuses more than 16 M values; a regular subsample changes little
+QUANTILE_SAMPLES = 1 << 17  # a subsample finds the range to a thousandth, and torch.quantile sorts what it is given
 
 
 def normalise(tensor: Tensor, low: float = 0.005, high: float = 0.995) -> Tensor:
-    """Any real tensor to float32 in [0, 1]: robust range of the voxels above the background, clamped.
+    """Any real tensor to float32 in [0, 1]: robust range of the voxels above the background, clamped."""
+    values = tensor.float()
+    bottom, top = intensity_range(values, low, high)
+    return ((values - bottom) / max(top - bottom, 1e-12)).clamp(0, 1)
+
+
+def intensity_range(tensor: Tensor, low: float = 0.005, high: float = 0.995) -> tuple[float, float]:
+    """The intensities that `normalise` sends to 0 and to 1.
 
     The lower end is the `low` quantile of all voxels; the upper end the `high` quantile of those above it, so that
     an image that is mostly background (a skull-stripped brain) is scaled like one that is not.
     """
-    values = tensor.float()
-    flat = values.flatten()
-    flat = flat[:: max(1, flat.numel() // QUANTILE_SAMPLES)]
+    flat = subsample(tensor)
     bottom = torch.quantile(flat, low)
     above = flat[flat > bottom]
     top = torch.quantile(above, high) if above.numel() else bottom
-    return ((values - bottom) / (top - bottom).clamp(min=1e-12)).clamp(0, 1)
+    return bottom.item(), top.item()
+
+
+def subsample(tensor: Tensor, count: int = QUANTILE_SAMPLES) -> Tensor:
+    """(n,) float32: every so many-th voxel, so that about `count` remain. Regular, hence the same each time."""
+    flat = tensor.reshape(-1)
+    return flat[:: max(1, flat.numel() // count)].float()

@@ -1,0 +1,64 @@
+"""Choice: the model for a pair whose caller named none."""
+
+from __future__ import annotations
+
+from ..core import Grid, Image, InputError
+from .catalogue import PLACE, LoadedModel, catalogue, load
+from .description import ModelDescription
+from .foreground import CT_BELOW
+
+MR = {"MR", "T1", "T2", "PD", "FLAIR"}
+THICK_MM = 4.0  # slices at least this thick and this many times the finest spacing hold too little along their axis
+THICK_RATIO = 3.0
+FEW_SLICES = 8
+
+
+def guess_modality(image: Image) -> str:
+    """CT for an image in Hounsfield units; MR else, which is what most of the rest is. For the choice of a model
+    only."""
+    return "CT" if float(image.tensor.min()) < CT_BELOW else "MR"
+
+
+def better_in_planes(grid: Grid) -> bool:
+    """Whether slice by slice suits the lattice better than a volume: a 2D image, few slices or thick ones."""
+    if grid.dimension == 2 or min(grid.size) < FEW_SLICES:
+        return True
+    return max(grid.spacing) >= max(THICK_MM, THICK_RATIO * min(grid.spacing))
+
+
+def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = None) -> LoadedModel:
+    """The model of the catalogue that suits best, loaded; its `reason` says why.
+
+    modalities: of fixed and moving ("T1", "T2", "CT" ...), guessed from the intensities where not given. A model that
+    serves both modalities goes before one that does not, then one of the dimension that suits the fixed image.
+    Raises InputError where no model can serve.
+    """
+    models, broken = catalogue()
+    planar = better_in_planes(fixed.grid)
+    usable = [m for m in models if m.dimension == 2 or fixed.grid.dimension == 3]
+    if not usable:
+        trouble = f" ({broken[0]})" if broken else ""
+        raise InputError(
+            f"No model for {fixed.grid.dimension}D images is installed{trouble}; "
+            f"install one, or name the folder that holds it in the environment variable {PLACE}."
+        )
+    kinds = modalities or (guess_modality(fixed), guess_modality(moving))
+
+    def rank(model: ModelDescription) -> tuple:
+        served = sum(_serves(model.modalities, kind) for kind in kinds)
+        return (-served, (model.dimension == 2) != planar, model.name)
+
+    best = min(usable, key=rank)
+    source = "given" if modalities else "guessed"
+    reason = f"chosen for {kinds[0]} and {kinds[1]} ({source}), "
+    reason += "slice by slice" if best.dimension == 2 and fixed.grid.dimension == 3 else f"{best.dimension}D"
+    if not all(_serves(best.modalities, kind) for kind in kinds):
+        reason += f"; no installed model was trained for both, this one for {', '.join(best.modalities)}"
+    return load(best, reason)
+
+
+def _serves(trained: list[str], kind: str) -> float:
+    """1 when a model's modalities name this one, a little less for 'any', 0 when it was not trained for it."""
+    if kind in trained or (kind == "MR" and MR & set(trained)) or (kind in MR and "MR" in trained):
+        return 1.0
+    return 0.9 if "any" in trained else 0.0

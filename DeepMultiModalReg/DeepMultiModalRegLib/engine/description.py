@@ -1,0 +1,106 @@
+"""Description: a model.yaml, read without trusting it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from ..core import InputError
+from .schema import violations
+
+LIBRARY = Path(__file__).resolve().parents[1]
+# the repository; a built or installed extension or package
+SHIPPED = (LIBRARY.parents[1] / "models", LIBRARY / "models")
+FILE = "model.yaml"
+LARGEST = 256 * 1024  # bytes of a model.yaml
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """One model of the catalogue. `data` is the whole model.yaml; the fields are what the engine uses of it."""
+
+    folder: Path
+    data: dict = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.data["name"]
+
+    @property
+    def method(self) -> str:
+        return self.data["method"]
+
+    @property
+    def settings(self) -> dict:
+        return self.data["settings"]
+
+    @property
+    def dimension(self) -> int:
+        """2: slice by slice and 2D images; 3: volumes."""
+        return self.data["dimension"]
+
+    @property
+    def modalities(self) -> list[str]:
+        return self.data["modalities"]
+
+    @property
+    def spacing(self) -> float:
+        """mm of the working lattice."""
+        return float(self.data["working"]["spacing"])
+
+    @property
+    def weights(self) -> dict:
+        """{"file", "sha256", "bytes"}."""
+        return self.data["weights"]
+
+
+@cache
+def model_schema() -> dict:
+    """The JSON schema of a model.yaml: always the shipped one, never one that lies beside a stranger's model."""
+    for place in SHIPPED:
+        if (place / "model.schema.json").is_file():
+            return json.loads((place / "model.schema.json").read_text(encoding="utf-8"))
+    raise FileNotFoundError("models/model.schema.json is missing: the installation of DeepMultiModalReg is incomplete.")
+
+
+def read_description(folder: Path) -> ModelDescription:
+    """The description in `folder`/model.yaml. Raises InputError where it is not a valid one, or not of this folder."""
+    path = folder / FILE
+    data = _parse(path)
+    check_description(data, str(path))
+    if data["name"] != folder.name:
+        raise InputError(f"The model in {folder} calls itself '{data['name']}'; its folder must have the same name.")
+    return ModelDescription(folder, data)
+
+
+def check_description(data: object, source: str) -> None:
+    """Raises InputError naming what in `data` breaks the schema."""
+    found = violations(data, model_schema())
+    if not found and len(data["working"]["size"]) != data["dimension"]:
+        found = ["working.size: needs as many numbers as the dimension"]
+    if found:
+        raise InputError(
+            f"The model description {source} is not valid: {'; '.join(found[:5])}. Correct it and try again."
+        )
+
+
+def _parse(path: Path) -> object:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            raise InputError(
+                f"The model description {path} is larger than {LARGEST // 1024} KB; it is not one of a model."
+            )
+        text = raw.decode("utf-8")
+        # a few aliases of aliases stand for gigabytes once walked through; no description needs them
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise InputError(f"The model description {path} uses YAML aliases, which are refused; write it out.")
+        return yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"The model description {path} cannot be read ({reason}); install the model again.") from error

@@ -1,0 +1,163 @@
+"""Register: the whole way from two images to a transform."""
+
+from __future__ import annotations
+
+from ..core import DenseField, Image, InputError, MemoryShortage, Transform, resample
+from .body import body_points
+from .catalogue import LoadedModel, load
+from .chain import chained, inverted
+from .checks import check_pair
+from .choice import choose
+from .device import Precision, choose_device
+from .foreground import background
+from .masks import Mask
+from .memory import is_shortage, reset_peak
+from .network import NetworkRun, Pair, run_network
+from .report import displacement_in_mm, fold_percent, machine, memory, start_in_words, versions
+from .result import Result
+from .similarity import Similarity
+from .stages import CancelledCheck, Progress, Stages
+from .start import check_overlap, first_alignment
+from .working import Working, working_lattice
+
+
+def register(
+    fixed: Image,
+    moving: Image,
+    model: str | LoadedModel | None = None,
+    start: str | Transform = "moments",
+    refine: int = 0,
+    device: str = "auto",
+    seed: int = 0,
+    fixed_mask: Image | None = None,
+    moving_mask: Image | None = None,
+    progress: Progress | None = None,
+    cancelled: CancelledCheck | None = None,
+    fill: float | None = None,
+    translated: bool = False,
+    inverse: bool = False,
+    modalities: tuple[str, str] | None = None,
+) -> Result:
+    """Finds where each point of `fixed` lies in `moving`.
+
+    fixed, moving: one channel, both 2D or both 3D, any lattice (LPS mm). model: a name of the catalogue, a
+    LoadedModel, or None to let the catalogue choose. start: none | centre | moments | a Transform (see engine.start).
+    device: auto | cpu | cuda | cuda:N | mps. fixed_mask, moving_mask: on any lattice, above zero counts.
+    progress(fraction, step); cancelled() -> bool, asked between steps and batches. fill: intensity outside the moving
+    image, guessed if None. translated, inverse: also deliver these. modalities: of fixed and moving, helps the choice
+    of a model.
+
+    The same input gives the same result; nothing of one call is left for the next. Raises InputError, MemoryShortage,
+    Cancelled, each a sentence with cause and remedy.
+    """
+    try:
+        return _register(
+            fixed, moving, model, start, refine, device, seed, fixed_mask, moving_mask, Stages(progress, cancelled),
+            fill, translated, inverse, modalities,
+        )  # fmt: skip
+    except Exception as error:
+        if is_shortage(error):
+            raise MemoryShortage(
+                "Memory does not suffice for images of this size; close other programs, crop or downsample the images."
+            ) from error
+        raise
+
+
+def _register(
+    fixed,
+    moving,
+    model,
+    start,
+    refine,
+    device,
+    seed,
+    fixed_mask,
+    moving_mask,
+    stages,
+    fill,
+    translated,
+    inverse,
+    modalities,
+) -> Result:
+    with stages.step("checking", 0.0, 0.05):
+        if refine:
+            raise InputError("Refinement is not offered yet; leave refine at 0.")
+        place = choose_device(device)
+        reset_peak(place)
+        check_pair(fixed, moving)
+        masks = tuple(
+            None if mask is None else Mask(mask, image, role)
+            for mask, image, role in ((fixed_mask, fixed, "fixed"), (moving_mask, moving, "moving"))
+        )
+        fills = background(fixed), background(moving) if fill is None else float(fill)
+        pair = Pair(fixed, moving, *masks, *fills)
+    with stages.step("loading the model", 0.05, 0.1):
+        chosen = _model(model, fixed, moving, modalities)
+    with stages.step("start", 0.1, 0.2):
+        body = body_points(fixed, masks[0])
+        first = first_alignment(fixed, moving, start, body, body_points(moving, masks[1]))
+        warnings = check_overlap(body, moving, first, start)
+        similarity = Similarity(fixed, moving, fills[1])
+        before, started = similarity(None), similarity(first)
+        working, more = working_lattice(fixed.grid, body, chosen.dimension, chosen.spacing, chosen.method.multiple)
+        warnings += more
+    with stages.step("network", 0.2, 0.7) as tick:
+        run, more = run_network(chosen.method, pair, first, working, Precision.best(place), seed, translated, tick)
+        warnings += more
+    with stages.step("transform", 0.7, 0.8):
+        field = run.working.field(run.displacement)
+        transform = chained(first, field)
+    back, round_trip = None, None
+    if inverse:
+        with stages.step("inverse", 0.8, 0.85):
+            back, round_trip = inverted(transform)
+    with stages.step("warping", 0.85, 0.95):
+        warped = resample(moving, fixed.grid, transform, "linear", fills[1])
+        rendered = _rendered(run, field, fixed, fills[0]) if translated else None
+        if translated and rendered is None:
+            warnings.append(f"The model '{chosen.name}' renders no translated image.")
+    with stages.step("report", 0.95, 1.0):
+        folded = fold_percent(transform, run.working.grid)
+        if folded > 0.1:
+            warnings.append(
+                f"The field folds in {folded:.2f} % of its voxels; look at the warped image before using it."
+            )
+        after = similarity(transform)
+        report = {
+            "versions": versions(),
+            "machine": machine(run.precision),
+            "model": chosen.describe(),
+            "parameters": {
+                "start": start_in_words(start, first), "refine": refine, "device": device, "seed": seed,
+                "fixed_mask": fixed_mask is not None, "moving_mask": moving_mask is not None, "fill": fills[1],
+                "working": run.working.describe(),
+            },
+            "similarity": {"measure": "NMI", "before": before, "start": started, "after": after},
+            "folds_percent": folded,
+            "displacement_mm": displacement_in_mm(transform, run.working.grid),
+            "inverse_round_trip_mm": round_trip,
+            "warnings": warnings,
+        }  # fmt: skip
+    report["seconds"] = {**{step: round(s, 4) for step, s in stages.seconds.items()}, "total": round(stages.total(), 4)}
+    report["peak_memory_mb"] = memory(run.precision)
+    return Result(transform, warped, report, back, rendered)
+
+
+def _model(model: str | LoadedModel | None, fixed: Image, moving: Image, modalities) -> LoadedModel:
+    chosen = (
+        choose(fixed, moving, modalities) if model is None else model if isinstance(model, LoadedModel) else load(model)
+    )
+    if chosen.dimension == 3 and fixed.grid.dimension == 2:
+        raise InputError(f"The model '{chosen.name}' registers volumes but the images are 2D; choose a 2D model.")
+    return chosen
+
+
+def _rendered(run: NetworkRun, field: DenseField, fixed: Image, fill: float) -> Image | None:
+    """The translated image, warped by the network's field, on the fixed lattice and in the fixed image's
+    intensities."""
+    if run.translated is None:
+        return None
+    bottom, top = run.seen.fixed_range
+    values = bottom + run.translated * (top - bottom)
+    lattice: Working = run.working
+    return resample(Image(values, lattice.grid), fixed.grid, field.closed(), "linear", fill)

@@ -1,0 +1,70 @@
+"""Start: the first alignment, before the network."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..core import Affine, Image, InputError, Transform
+from .body import covered
+
+STARTS = ("none", "centre", "moments")
+FEW = 0.25  # of the fixed image's body within the moving image: less is worth a warning
+
+
+def first_alignment(
+    fixed: Image, moving: Image, start: str | Transform, fixed_body: Tensor, moving_body: Tensor
+) -> Transform:
+    """The start as a transform (fixed LPS mm to moving LPS mm).
+
+    start: "none", the identity: both images lie right in space already;
+      "centre": the translation that brings the lattices' middles together;
+      "moments": the translation that brings the centres of mass of both bodies together. No rotation: the two smaller
+        principal axes of a head are nearly equal, so aligning principal axes would turn it at random;
+      a Transform (affine, dense or composite): kept as it is.
+    fixed_body, moving_body: (N, D) LPS mm, see `body.body_points`. Raises InputError for an unknown start.
+    """
+    d = fixed.grid.dimension
+    if isinstance(start, Transform):
+        if start.dimension != d:
+            raise InputError(f"The start transform is {start.dimension}D but the images are {d}D; give one that fits.")
+        return start
+    if start == "none":
+        return Affine.identity(d)
+    if start == "centre":
+        return _translation(moving.grid.centre - fixed.grid.centre)
+    if start == "moments":
+        return _translation(moving_body.mean(0) - fixed_body.mean(0))
+    if start == "network":
+        raise InputError("The start 'network' is not offered yet; choose moments, centre, none or give a transform.")
+    raise InputError(f"The start '{start}' is not known; choose one of {', '.join(STARTS)} or give a transform.")
+
+
+def _translation(shift: Tensor) -> Affine:
+    matrix = Affine.identity(len(shift)).matrix.clone()
+    matrix[:-1, -1] = shift
+    return Affine(matrix)
+
+
+def check_overlap(fixed_body: Tensor, moving: Image, start: Transform, named: str | Transform) -> list[str]:
+    """Warnings about the share of the fixed image's body that the start brings within the moving image.
+
+    Raises InputError where nothing overlaps: no network could see both images.
+    """
+    share = covered(moving.grid, start.points(fixed_body)).double().mean().item()
+    if share == 0:
+        if isinstance(named, Transform):
+            remedy = (
+                "check that the transform maps fixed points to moving points (not the other way), or start with moments"
+            )
+        else:
+            remedy = "start with moments or centre" if named == "none" else "start with moments"
+        raise InputError(
+            f"The fixed and the moving image do not overlap in space after the start '{_name(named)}'; {remedy}."
+        )
+    if share < FEW:
+        return [f"Only {100 * share:.0f} % of the fixed image's body lies within the moving image after the start."]
+    return []
+
+
+def _name(start: str | Transform) -> str:
+    return "given transform" if isinstance(start, Transform) else start
