@@ -1,0 +1,189 @@
+"""Cases: pairs of images with what is known about them, listed in a YAML file.
+
+    name: acceptance
+    cases:
+      - name: newborn
+        group: newborns, different subjects            # rows of one group are averaged
+        fixed: test/albert/05/t2.nii.gz                # relative to the data folder
+        moving: test/albert/20/t1.nii.gz
+        labels: {classes: {fixed: test/albert/05/labels.nii.gz, moving: test/albert/20/labels.nii.gz}}
+      - name: known
+        fixed: test/brainweb/t2.nii.gz
+        moving: test/brainweb/t1_warped.nii.gz
+        warp: {of: moving, applied: true, field: test/brainweb/t1_warped_dy_mm.nii.gz, along: [0, -1, 0]}
+        labels: {aal: test/brainweb/aal_labels.nii.gz} # one file: of the image before the warp, for both
+        mask: {head: test/brainweb/t1.nii.gz}          # where the error is measured, on the unwarped fixed image
+
+A warp W says that the pair was aligned before one of it was replaced by x -> image(W(x)). `of: fixed` makes W the true
+transform, `of: moving` its inverse. W is a `field` (of displacements in LPS mm; one component `along` a direction is
+enough), a `transform` file, or made here from a `seed` (evaluation.warps: shift_mm, rotation_deg, scale, peak_mm,
+smooth_mm). `applied: true`: the file named as that image lies under the warp already.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor
+
+from ..core import DenseField, Image, InputError, Transform, invert, resample
+from ..io import read_image, read_transform
+from .head import head_mask
+from .warps import WarpRanges, known_warp
+
+FOLDER = Path(__file__).parent / "cases"
+KEYS = {"name", "group", "fixed", "moving", "labels", "warp", "mask", "landmarks", "modalities"}
+SEEDED = {f.name for f in fields(WarpRanges)} | {"seed"}
+
+
+@dataclass
+class Case:
+    """A pair in memory. labels: name of the set to (fixed's, moving's), each on its own image's lattice.
+
+    truth: fixed LPS mm to moving LPS mm. mask: (*fixed shape) bool, where errors count. landmarks: (N, D) each, LPS mm.
+    """
+
+    name: str
+    group: str
+    fixed: Image
+    moving: Image
+    labels: dict[str, tuple[Image, Image]] = field(default_factory=dict)
+    truth: Transform | None = None
+    mask: Tensor | None = None
+    landmarks: tuple[Tensor, Tensor] | None = None
+    modalities: tuple[str, str] | None = None
+
+
+def data_folder(given: str | os.PathLike | None = None) -> Path:
+    """The folder that the paths of cases start from: `given`, else $DEEPMULTIMODALREG_DATA, else ../shared/data beside
+    the repository. Raises InputError where there is none."""
+    beside = Path(__file__).resolve().parents[4] / "shared" / "data"
+    folder = Path(given or os.environ.get("DEEPMULTIMODALREG_DATA") or beside)
+    if not folder.is_dir():
+        raise InputError(f"The data folder {folder} does not exist; name it with --data or DEEPMULTIMODALREG_DATA.")
+    return folder
+
+
+def read_cases(source: str | os.PathLike) -> list[dict]:
+    """The cases' descriptions in a YAML file, or of one shipped by name (`acceptance`). Raises InputError."""
+    path = Path(source)
+    shipped = FOLDER / f"{source}.yaml"
+    if not path.is_file():
+        if not shipped.is_file():
+            known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
+            raise InputError(f"There is no file of cases {source}; give a YAML file or one of: {known}.")
+        path = shipped
+    try:
+        cases = yaml.safe_load(path.read_text())["cases"]
+        names = [case["name"] for case in cases]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The file {path} does not list cases ({error}); it needs `cases:`, each with a `name:`."
+        ) from None
+    if len(set(names)) != len(names):
+        raise InputError(f"The file {path} names two cases alike; give each a name of its own.")
+    for case in cases:
+        unknown = set(case) - KEYS
+        missing = {"fixed", "moving"} - set(case)
+        if unknown or missing:
+            raise InputError(
+                f"The case {case['name']} in {path} has "
+                + (f"unknown entries {sorted(unknown)}" if unknown else f"no {' and no '.join(sorted(missing))}")
+                + f"; a case may have {', '.join(sorted(KEYS))}."
+            )
+    return cases
+
+
+def load_case(described: dict, data: Path) -> Case:
+    """Reads a case's images, applies its warp where that is still to be done, and works out the truth."""
+    fixed = read_image(data / described["fixed"])[0]
+    moving = read_image(data / described["moving"])[0]
+    warp, of = _warp(described.get("warp"), fixed, moving, data)
+    labels = {
+        name: tuple(
+            read_image(data / (entry if isinstance(entry, str) else entry[side]))[0] for side in ("fixed", "moving")
+        )
+        for name, entry in described.get("labels", {}).items()
+    }
+    mask = _mask(described.get("mask"), fixed, data)
+    truth = None
+    if warp is not None:
+        applied = described["warp"].get("applied", False)
+        if of == "fixed":
+            truth = warp
+            fixed = fixed if applied else resample(fixed, fixed.grid, warp)
+            mask = (
+                None
+                if mask is None
+                else resample(Image(mask[None].to(torch.uint8), fixed.grid), fixed.grid, warp, "nearest")
+            )
+            mask = None if mask is None else mask.tensor[0].bool()
+        else:
+            truth, _ = invert(warp, fixed.grid)
+            moving = moving if applied else resample(moving, moving.grid, warp)
+        side = 0 if of == "fixed" else 1
+        labels = {name: _warped_side(pair, side, warp) for name, pair in labels.items()}
+    return Case(
+        described["name"],
+        described.get("group", described["name"]),
+        fixed,
+        moving,
+        labels,
+        truth,
+        mask,
+        _landmarks(described.get("landmarks"), data),
+        tuple(described["modalities"]) if "modalities" in described else None,
+    )
+
+
+def _warped_side(pair: tuple[Image, Image], side: int, warp: Transform) -> tuple[Image, Image]:
+    changed = resample(pair[side], pair[side].grid, warp, "nearest")
+    return (changed, pair[1]) if side == 0 else (pair[0], changed)
+
+
+def _warp(entry: dict | None, fixed: Image, moving: Image, data: Path) -> tuple[Transform | None, str]:
+    if entry is None:
+        return None, ""
+    of = entry.get("of")
+    if of not in ("fixed", "moving"):
+        raise InputError("A warp needs `of: fixed` or `of: moving`: which of the two images lies under it.")
+    if "field" in entry and "along" in entry:
+        amount = read_image(data / entry["field"])[0]
+        along = torch.tensor(entry["along"], dtype=torch.float32).reshape(-1, *([1] * amount.grid.dimension))
+        return DenseField(amount.with_tensor(along * amount.tensor.float())).closed(), of
+    if "field" in entry or "transform" in entry:
+        return read_transform(data / entry.get("field", entry.get("transform"))), of
+    settings = {key: value for key, value in entry.items() if key not in ("of", "applied", "seed")}
+    if "seed" not in entry or not set(settings) <= SEEDED:
+        raise InputError(f"A warp needs a field, a transform, or a seed with {', '.join(sorted(SEEDED - {'seed'}))}.")
+    return known_warp((fixed if of == "fixed" else moving).grid, WarpRanges(**settings), entry["seed"]), of
+
+
+def _mask(entry: dict | str | None, fixed: Image, data: Path) -> Tensor | None:
+    if entry is None:
+        return None
+    if isinstance(entry, str):
+        mask = read_image(data / entry)[0]
+        inside = mask.with_tensor((mask.tensor > 0).to(torch.uint8))
+    else:
+        image = read_image(data / entry["head"])[0]
+        inside = Image(head_mask(image)[None].to(torch.uint8), image.grid)
+    return resample(inside, fixed.grid, None, "nearest").tensor[0].bool()
+
+
+def _landmarks(entry: dict | None, data: Path) -> tuple[Tensor, Tensor] | None:
+    """Two files of lines `x,y,z` in LPS mm, a pair of points on the same line of both."""
+    if entry is None:
+        return None
+    try:
+        rows = [(data / entry[side]).read_text().split() for side in ("fixed", "moving")]
+        points = [
+            torch.tensor([[float(v) for v in row.split(",")] for row in side], dtype=torch.float64) for side in rows
+        ]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"The landmarks cannot be read ({error}); give two files of lines x,y,z in LPS mm.") from None
+    return points[0], points[1]
