@@ -169,7 +169,7 @@ class DeepMultiModalRegLogic(ScriptedLoadableModuleLogic):
         """Registers movingVolume onto fixedVolume; both stay as they are.
 
         model: a name of modelNames(), or None for the one that fits. outputTransform, outputVolume: nodes to fill,
-        made where None. settings: those of DeepMultiModalRegLib.engine.register (start, refine, device, seed, ...).
+        made where None. settings: those of DeepMultiModalRegLib.mrml.register_nodes (start, refine, fixedMask, ...).
         Returns (transform node, volume node). Raises ValueError where an input is missing, else the library's errors.
         """
         missing = self.whatIsMissing(fixedVolume, movingVolume)
@@ -177,9 +177,9 @@ class DeepMultiModalRegLogic(ScriptedLoadableModuleLogic):
             raise ValueError(missing)
         from DeepMultiModalRegLib.mrml import register_nodes
 
-        settings.update(model=model, outputTransform=outputTransform, outputVolume=outputVolume)
+        settings.update(model=model, outputTransform=outputTransform, outputVolume=outputVolume or True)
         nodes = register_nodes(fixedVolume, movingVolume, **settings)
-        return nodes.transform, nodes.volume
+        return nodes.transformNode, nodes.volumeNode
 
 
 def _installed(package: str) -> bool:
