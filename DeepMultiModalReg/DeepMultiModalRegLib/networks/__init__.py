@@ -1,0 +1,1 @@
+"""Building blocks of the methods: networks and the warping of tensors by voxel displacements."""

@@ -1,0 +1,105 @@
+"""What each stage of the hierarchical method minimises (Dai, Ma, Cai, Wen), and what was added to the paper.
+
+Added: soft Dice of anatomical labels and the distance to a known field, where a pair has them. Without labels or synthesis an
+unsupervised network does not beat good classical optimisation (Jena et al., NeurIPS 2024).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..losses.mutual_information import mutual_information
+from ..losses.overlap import soft_dice_loss
+from ..losses.smoothness import diffusion
+from ..methods.hierarchical import Hierarchical
+from ..networks.warp import enlarge, follow, integrate, warp
+from .batch import Batch
+
+HEAD = 0.02  # grey level above which a voxel counts as head
+
+
+class HierarchicalObjective:
+    """weights: {stage: {term: weight}} for the stages g1, g2, g3; terms as named below."""
+
+    stages = ("g1", "g2", "g3")
+
+    def __init__(self, method: Hierarchical, weights: dict[str, dict[str, float]]) -> None:
+        self.method = method
+        self.weights = weights
+
+    def trained(self, stage: str) -> nn.Module:
+        """The network that this stage trains; the others are frozen."""
+        return getattr(self.method, stage)
+
+    def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Every term of a stage's loss, unweighted."""
+        return {"g1": self._coarse, "g2": self._mask, "g3": self._fine}[stage](batch, generator)
+
+    def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
+        return sum(self.weights[stage][name] * value for name, value in terms.items())
+
+    def _coarse(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        velocity = self.method.coarse_velocity(batch.fixed, batch.moving)
+        shape = batch.fixed.shape[2:]
+        steps = self.method.steps
+        forward = enlarge(integrate(velocity, steps), shape)
+        backward = enlarge(integrate(-velocity, steps), shape)
+        terms = self._field_terms(batch, forward, velocity)
+        terms["information"] = -mutual_information(terms.pop("warped"), batch.fixed, generator=generator) - mutual_information(
+            warp(batch.fixed, backward), batch.moving, generator=generator
+        )
+        return terms
+
+    def _mask(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        with torch.no_grad():
+            full, aligned, _ = self._first(batch)
+        translated = self.method.translation(batch.fixed, batch.moving, aligned)
+        mask = translated - batch.moving
+        shown = [_to_unit(x) for x in (mask, translated)]
+        return {
+            "likeness": F.mse_loss(warp(translated, full), batch.fixed),
+            "mask_information": -mutual_information(shown[0], batch.moving, generator=generator),
+            "translated_information": -mutual_information(shown[1], batch.moving, generator=generator),
+        }
+
+    def _fine(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        with torch.no_grad():
+            full, aligned, u0 = self._first(batch)
+            translated = self.method.translation(batch.fixed, batch.moving, aligned)
+            translated_aligned = warp(translated, full)
+        velocity = self.method.fine_velocity(batch.fixed, aligned, translated_aligned)
+        whole = enlarge(follow(u0, integrate(velocity, self.method.steps)), batch.fixed.shape[2:])
+        terms = self._field_terms(batch, whole, velocity)
+        terms["information"] = -mutual_information(terms.pop("warped"), batch.fixed, generator=generator)
+        terms["likeness"] = F.mse_loss(warp(translated, whole), batch.fixed)
+        return terms
+
+    def _first(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """phi0 at full resolution, the moving image warped by it, and phi0 on its own lattice."""
+        u0 = integrate(self.method.coarse_velocity(batch.fixed, batch.moving), self.method.steps)
+        full = enlarge(u0, batch.fixed.shape[2:])
+        return full, warp(batch.moving, full), u0
+
+    def _field_terms(self, batch: Batch, displacement: Tensor, velocity: Tensor) -> dict[str, Tensor]:
+        """Smoothness of the velocity, label overlap, error against the known field; and the warped image."""
+        terms: dict[str, Tensor] = {"smoothness": diffusion(velocity)}
+        images = batch.moving
+        if batch.moving_members is not None:
+            images = torch.cat([batch.moving, batch.moving_members], 1)
+        warped = warp(images, displacement)
+        terms["warped"] = warped[:, :1]
+        if batch.moving_members is not None:
+            terms["overlap"] = soft_dice_loss(warped[:, 1:], batch.fixed_members)
+        if batch.has_truth.any():
+            inside = (batch.fixed > HEAD).float() * batch.has_truth.reshape(-1, *[1] * (batch.fixed.dim() - 1))
+            error = F.smooth_l1_loss(displacement, batch.truth, reduction="none", beta=0.5).sum(1, keepdim=True)
+            terms["distance"] = (error * inside).sum() / inside.sum().clamp(min=1)
+        return terms
+
+
+def _to_unit(x: Tensor) -> Tensor:
+    """Grey levels on [0, 1] by the image's own range, for the histogram of a mask that may be negative."""
+    low, high = x.detach().amin(), x.detach().amax()
+    return (x - low) / (high - low).clamp(min=1e-6)

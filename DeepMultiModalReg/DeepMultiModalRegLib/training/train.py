@@ -1,0 +1,76 @@
+"""Trains a model from a configuration: `deepmultimodalreg train --config NAME --out FOLDER`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+import yaml
+
+from ..core import InputError
+from ..methods import build
+from .deformation import Ranges
+from .hierarchical import HierarchicalObjective
+from .pairs import PairSampler, Recipe
+from .subjects import load_subjects
+from .trainer import Trainer
+
+OBJECTIVES = {"hierarchical": HierarchicalObjective}
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def read_config(config: str | Path) -> dict:
+    """The settings in a YAML file, or in the one of that name among the shipped ones."""
+    path = Path(config)
+    if not path.exists():
+        path = CONFIGS / f"{config}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        raise InputError(f"There is no training configuration '{config}'; give a YAML file or one of {known}.")
+    return yaml.safe_load(path.read_text())
+
+
+def data_folder() -> Path:
+    """The folder `train` of the training data: DEEPMULTIMODALREG_DATA, else ../shared/data beside the repository."""
+    beside = Path(__file__).resolve().parents[3].parent / "shared" / "data"
+    folder = Path(os.environ.get("DEEPMULTIMODALREG_DATA", beside)) / "train"
+    if not folder.is_dir():
+        raise InputError(f"No training data in {folder}; set DEEPMULTIMODALREG_DATA to the folder that holds train/.")
+    return folder
+
+
+def make_sampler(config: dict, part: str, data: Path) -> PairSampler:
+    """The pairs to train on (part "sources") or to choose by (part "held_out")."""
+    recipes = config["recipes" if part == "sources" else "held_out_recipes"]
+    known = {f.name for f in fields(Recipe)}
+    if unknown := {key for r in recipes for key in r} - known:
+        raise InputError(f"A recipe has the unknown settings {sorted(unknown)}; it may have {sorted(known)}.")
+    subjects = [s for source in config[part] for s in load_subjects(source, data)]
+    tuples = [{k: tuple(v) if isinstance(v, list) else v for k, v in r.items()} for r in recipes]
+    return PairSampler(
+        subjects, [Recipe(**r) for r in tuples], config["working"]["spacing"], Ranges(**config["pose"]), Ranges(**config["motion"])
+    )
+
+
+def main(config: str | Path, out: str | Path, resume: bool = False, seconds: float | None = None) -> int:
+    """Runs a configuration and, when it is through, leaves a model folder in `out`/model. Returns an exit code."""
+    settings = read_config(config)
+    training = settings["training"]
+    torch.set_num_threads(training.get("threads") or torch.get_num_threads())
+    torch.manual_seed(training["seed"])
+    method = build(settings["method"], settings["dimension"], settings["settings"])
+    data = data_folder()
+    trainer = Trainer(
+        method,
+        OBJECTIVES[settings["method"]](method, settings["weights"]),
+        make_sampler(settings, "sources", data),
+        make_sampler(settings, "held_out", data),
+        training,
+        Path(out),
+    )
+    if resume:
+        trainer.resume()
+    trainer.run(seconds)
+    return 0

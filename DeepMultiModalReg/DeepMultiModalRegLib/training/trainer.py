@@ -1,0 +1,145 @@
+"""The training loop: stages one after the other, checkpoints, validation, a log and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from ..methods.base import Method
+from .batch import collate
+from .pairs import PairSampler
+from .pictures import pair_sheet
+from .validation import Score, validate, validation_pairs
+
+
+class Trainer:
+    """Trains a method's stages on drawn pairs and leaves `checkpoint.pt`, `log.jsonl` and pictures in `out`.
+
+    settings: the `training` part of a configuration: seed, batch, labels, stages {name: {steps, rate}}, validate_every,
+    validate_each. A run that is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have drawn.
+    """
+
+    def __init__(self, method: Method, objective, sampler: PairSampler, held_out: PairSampler, settings: dict, out: Path) -> None:
+        self.method, self.objective, self.sampler = method, objective, sampler
+        self.settings, self.out = settings, out
+        self.pairs = validation_pairs(held_out, settings["validate_each"])
+        self.generator = torch.Generator().manual_seed(settings["seed"])
+        self.stage_index, self.step, self.seconds = 0, 0, 0.0
+        self.optimizer_state: dict | None = None
+        self.scores: dict[str, dict[str, Score]] = {}
+        out.mkdir(parents=True, exist_ok=True)
+
+    def resume(self) -> None:
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.method.load_state_dict(state["method"])
+        self.optimizer_state = state["optimizer"]
+        self.stage_index, self.step, self.seconds = state["stage_index"], state["step"], state["seconds"]
+        self.generator.set_state(state["generator"])
+
+    def run(self, seconds: float | None = None) -> bool:
+        """Trains until every stage has its steps (True) or `seconds` have passed (False, with a checkpoint)."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        if self.stage_index == 0 and self.step == 0:
+            self._log({"validation": "start", "scores": self._score("start", identity=True)})
+        stages = self.objective.stages
+        while self.stage_index < len(stages):
+            if not self._train(stages[self.stage_index], deadline):
+                return False
+            self.stage_index, self.step, self.optimizer_state = self.stage_index + 1, 0, None
+            self._checkpoint(None)
+        return True
+
+    def _train(self, stage: str, deadline: float | None) -> bool:
+        plan = self.settings["stages"][stage]
+        self.method.requires_grad_(False)
+        network = self.objective.trained(stage).requires_grad_(True)
+        optimizer = torch.optim.Adam(network.parameters(), lr=plan["rate"])
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+        running: dict[str, float] = {}
+        while self.step < plan["steps"]:
+            begun = time.monotonic()
+            for group in optimizer.param_groups:
+                group["lr"] = rate(plan["rate"], self.step, plan["steps"])
+            values = self._step(stage, network, optimizer)
+            self.step += 1
+            self.seconds += time.monotonic() - begun
+            for name, value in values.items():
+                running[name] = value if name not in running else 0.98 * running[name] + 0.02 * value
+            if self.step % 100 == 0:
+                self._log({"stage": stage, "step": self.step, "seconds": round(self.seconds, 1), **_rounded(running)})
+            if self.step % self.settings["validate_every"] == 0 or self.step == plan["steps"]:
+                self._log({"validation": stage, "step": self.step, "scores": self._score(stage)})
+                self._checkpoint(optimizer)
+            if deadline is not None and time.monotonic() > deadline:
+                self._checkpoint(optimizer)
+                return False
+        return True
+
+    def _step(self, stage: str, network, optimizer) -> dict[str, float]:
+        recipe = self.sampler.recipe(self.generator)
+        pairs = [self.sampler.draw(self.generator, recipe)]
+        while len(pairs) < self.settings["batch"]:  # the pairs of a batch share a lattice, not a recipe
+            pairs.append(self.sampler.draw(self.generator, self.sampler.recipe(self.generator, recipe.shape)))
+        batch = collate(pairs, self.settings["labels"], self.generator)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.get("bfloat16", True)):
+            terms = self.objective.terms(stage, batch, self.generator)
+        loss = self.objective.loss(stage, terms)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if torch.isfinite(norm):  # one bad pair must not end a night's run
+            optimizer.step()
+        return {"loss": loss.item(), "gradient": norm.item(), **{k: v.item() for k, v in terms.items()}}
+
+    def _score(self, stage: str, **options) -> dict[str, dict[str, float]]:
+        number = {"g1": 1}.get(stage)
+        if number is not None:
+            options["stages"] = number
+        self.method.eval()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.get("bfloat16", True)):
+            scores = validate(self.method, self.pairs, self.sampler.spacing, **options)
+            if not options.get("identity"):
+                pair_sheet(self.method, self.pairs, self.out / f"{stage}-{self.step:06d}.png")
+        self.method.train()
+        self.scores[stage] = scores
+        return {kind: _rounded(asdict(score)) for kind, score in scores.items()}
+
+    def _checkpoint(self, optimizer) -> None:
+        state = {
+            "method": self.method.state_dict(),
+            "optimizer": None if optimizer is None else optimizer.state_dict(),
+            "stage_index": self.stage_index,
+            "step": self.step,
+            "seconds": self.seconds,
+            "generator": self.generator.get_state(),
+        }
+        temporary = self.out / "checkpoint.pt.part"
+        torch.save(state, temporary)
+        os.replace(temporary, self.out / "checkpoint.pt")
+
+    def _log(self, row: dict) -> None:
+        line = json.dumps(row)
+        print(line, flush=True)
+        with open(self.out / "log.jsonl", "a") as log:
+            log.write(line + "\n")
+
+
+def rate(highest: float, step: int, steps: int, warm_up: int = 100) -> float:
+    """Linear warm-up, then a cosine down to a fiftieth."""
+    if step < warm_up:
+        return highest * (step + 1) / warm_up
+    return highest * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
+
+
+def _rounded(values: dict) -> dict:
+    return {name: float(f"{value:.4g}") for name, value in values.items()}
