@@ -1,0 +1,188 @@
+"""Registration of nodes: what the panel, the Python console and headless scripts call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .. import engine
+from ..core import Image, InputError, Transform
+from ..engine import Result
+from .frames import parent_matrix
+from .place import in_node_space, largest_difference, resampled_node, start_of_node
+from .transform import node_from_transform
+from .volume import image_from_node, mask_from_node, node_from_image, pixel_of
+
+REPORT_ATTRIBUTE = "DeepMultiModalReg.Report"  # on the transform node: the report travels with the scene
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What register_nodes put into the scene.
+
+    transformNode: put on the moving volume in place of its present parent (or on anything that shares the moving
+    volume's own space), it shows it on the fixed volume in the world. volumeNode: the moving volume resampled once on
+    the fixed lattice, in the moving volume's number type. inverseNode: the same as transformNode for the fixed volume
+    onto the moving one. translatedNode: the moving volume in the fixed one's modality, on the fixed lattice.
+    report: as engine.register gives it. result: the engine's own, in world space.
+    """
+
+    transformNode: object
+    volumeNode: object | None
+    inverseNode: object | None
+    translatedNode: object | None
+    report: dict
+    result: Result
+
+
+def register_nodes(
+    fixedNode,
+    movingNode,
+    model: str | None = None,
+    start: object = "moments",
+    refine: int = 0,
+    device: str = "auto",
+    seed: int = 0,
+    fixedMask=None,
+    movingMask=None,
+    outputTransform=None,
+    outputVolume: object = True,
+    outputInverse: object = False,
+    outputTranslated: object = False,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> NodeResult:
+    """Registers the moving volume node on the fixed one, as both lie in the world, and puts the result into the scene.
+
+    start: none | centre | moments, a transform node (as if put on the moving volume), or a Transform in world LPS.
+    fixedMask, movingMask: segmentation or label map (or any volume: above zero counts), on any lattice, under any
+    parent. outputTransform, outputVolume, outputInverse, outputTranslated: a node to fill, True for a new one, False
+    or None for none (outputTransform None: a new one). The rest is as in engine.register.
+
+    The inputs, their parents and their masks are never changed, and nothing is applied: the caller puts the transform
+    on the moving volume, if wanted. All nodes are written after everything is computed; when something fails or is
+    cancelled the scene is as it was. Raises InputError, MemoryShortage, Cancelled: sentences for the user.
+    """
+    outputs = {"transform": outputTransform or True, "volume": outputVolume}
+    outputs |= {"inverse": outputInverse, "translated": outputTranslated}
+    scene = _scene_of(fixedNode, movingNode)
+    _check_outputs(outputs, fixedNode, movingNode, (fixedMask, movingMask))
+    fixed, moving = image_from_node(fixedNode), image_from_node(movingNode)
+    if hasattr(start, "GetTransformToParent"):
+        start = start_of_node(start, movingNode, fixed.grid)
+    result = engine.register(
+        fixed, moving, model=model, start=start, refine=refine, device=device, seed=seed,
+        fixed_mask=None if fixedMask is None else mask_from_node(fixedMask),
+        moving_mask=None if movingMask is None else mask_from_node(movingMask),
+        progress=progress, cancelled=cancelled, translated=bool(outputTranslated), inverse=bool(outputInverse),
+    )  # fmt: skip
+    report = dict(result.report, warnings=list(result.report.get("warnings", [])))
+    local = _local(result.transform, movingNode, fixed, report)
+    back = None if result.inverse is None else _local(result.inverse, fixedNode, moving, report)
+    warped = result.warped
+    if parent_matrix(movingNode) is None:  # the engine read a volume that was resampled out of its bent space already
+        warped = resampled_node(movingNode, fixed.grid, local, report["parameters"]["fill"])
+    return _deliver(scene, fixedNode, movingNode, outputs, local, back, warped, report, result)
+
+
+def _local(transform: Transform, node, image: Image, report: dict) -> Transform:
+    """`transform` into the node's own space; says so in the report where that could only be sampled."""
+    local = in_node_space(transform, node, image.grid)
+    if parent_matrix(node) is None:
+        error = largest_difference(transform, local, node, image.grid)
+        report["warnings"].append(
+            f"'{node.GetName()}' lies under a transform that bends space; it was sampled into the output transform, "
+            f"within {error:.2f} mm. Harden it first for an exact result."
+        )
+    return local
+
+
+def _deliver(scene, fixedNode, movingNode, outputs, local, back, warped, report, result) -> NodeResult:
+    fixed_name, moving_name = fixedNode.GetName(), movingNode.GetName()
+    made = []
+
+    def target(key: str):
+        return None if outputs[key] is True else outputs[key]
+
+    def kept(key: str, node):
+        if outputs[key] is True:
+            made.append(node)
+        return node
+
+    volume = inverse = translated = None
+    try:
+        if outputs["volume"]:
+            volume = kept("volume", node_from_image(
+                warped, scene, f"{moving_name} on {fixed_name}", target("volume"), pixel_of(movingNode), like=fixedNode
+            ))  # fmt: skip
+            _show_as(volume, movingNode)
+        if outputs["translated"] and result.translated is not None:
+            translated = kept("translated", node_from_image(
+                result.translated, scene, f"{moving_name} as {fixed_name}", target("translated"), like=fixedNode
+            ))  # fmt: skip
+            _show_as(translated, fixedNode)
+        if back is not None:
+            inverse = kept("inverse", node_from_transform(
+                back, scene, f"{fixed_name} to {moving_name}", movingNode, fixedNode, target("inverse")
+            ))  # fmt: skip
+        transform = kept("transform", node_from_transform(
+            local, scene, f"{moving_name} to {fixed_name}", fixedNode, movingNode, target("transform")
+        ))  # fmt: skip
+        transform.SetAttribute(REPORT_ATTRIBUTE, json.dumps(report))
+    except BaseException:
+        for node in made:
+            scene.RemoveNode(node)
+        raise
+    return NodeResult(transform, volume, inverse, translated, report, result)
+
+
+def _show_as(node, like) -> None:
+    """The same window and level as the volume it is compared with."""
+    source, display = like.GetDisplayNode(), node.GetDisplayNode()
+    if source is None or display is None or not hasattr(source, "GetWindow"):
+        return
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(source.GetWindow(), source.GetLevel())
+
+
+def _scene_of(fixedNode, movingNode):
+    for node, role in ((fixedNode, "fixed"), (movingNode, "moving")):
+        if node is None:
+            raise InputError(f"The {role} volume is missing; choose one.")
+        if node.GetScene() is None:
+            raise InputError(f"The {role} volume '{node.GetName()}' is in no scene; add it to one first.")
+    if fixedNode is movingNode:
+        raise InputError("The fixed and the moving volume are the same node; choose two volumes.")
+    return fixedNode.GetScene()
+
+
+def _check_outputs(outputs: dict, fixedNode, movingNode, masks) -> None:
+    """Refuses outputs that would change an input, or each other."""
+    given = [node for node in outputs.values() if node not in (True, False, None)]
+    if len({node.GetID() for node in given}) != len(given):
+        raise InputError("One node was chosen for two outputs; choose different ones.")
+    for key, kind in (("volume", "vtkMRMLScalarVolumeNode"), ("translated", "vtkMRMLScalarVolumeNode"),
+                      ("transform", "vtkMRMLTransformNode"), ("inverse", "vtkMRMLTransformNode")):  # fmt: skip
+        if outputs[key] in given and not outputs[key].IsA(kind):
+            raise InputError(f"'{outputs[key].GetName()}' cannot hold the output {key}; choose another node.")
+    for node in given:
+        for source in (fixedNode, movingNode, *masks):
+            if source is None:
+                continue
+            parents = _parents(source)
+            # the transform of an earlier run, still on the moving volume, may be replaced by the new one
+            replaced = source in (movingNode, masks[1]) and node is outputs["transform"] and node in parents[:1]
+            if node is source or (node in parents and not replaced):
+                raise InputError(
+                    f"'{node.GetName()}' cannot be an output: '{source.GetName()}' is an input that it is or that it "
+                    "places, and inputs are never changed. Choose or create another node."
+                )
+
+
+def _parents(node) -> list:
+    """The transform nodes above a node, the nearest first."""
+    parents = []
+    while (node := node.GetParentTransformNode()) is not None:
+        parents.append(node)
+    return parents
