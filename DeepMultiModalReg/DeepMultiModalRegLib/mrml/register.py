@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import engine
-from ..core import Image, InputError, Transform
+from ..core import Cancelled, Image, InputError, Transform
 from ..engine import Result
 from .frames import parent_matrix
 from .place import in_node_space, largest_difference, resampled_node, start_of_node
@@ -83,6 +83,8 @@ def register_nodes(
     warped = result.warped
     if parent_matrix(movingNode) is None:  # the engine read a volume that was resampled out of its bent space already
         warped = resampled_node(movingNode, fixed.grid, local, report["parameters"]["fill"])
+    if cancelled is not None and cancelled():
+        raise Cancelled()
     return _deliver(scene, fixedNode, movingNode, outputs, local, back, warped, report, result)
 
 
@@ -132,6 +134,8 @@ def _deliver(scene, fixedNode, movingNode, outputs, local, back, warped, report,
         transform.SetAttribute(REPORT_ATTRIBUTE, json.dumps(report))
     except BaseException:
         for node in made:
+            for display in [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]:
+                scene.RemoveNode(display)
             scene.RemoveNode(node)
         raise
     return NodeResult(transform, volume, inverse, translated, report, result)

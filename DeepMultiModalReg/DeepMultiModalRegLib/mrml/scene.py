@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from contextlib import chdir
 from pathlib import Path
 
 # Off-screen drawing without a display; must be set before VTK makes its first window.
@@ -67,13 +68,15 @@ class HeadlessScene:
 
     def save(self, path: str | os.PathLike) -> None:
         """The whole scene as one .mrb file. Raises InputError when it cannot be written."""
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, chdir(os.curdir):  # packing leaves the process in a folder it has deleted
             if not self.scene.WriteToMRB(str(temporary)):
                 raise InputError(f"The scene {path} cannot be written; check the folder and the free space.")
 
     def read(self, path: str | os.PathLike) -> None:
         """Adds what a .mrb file holds. Raises InputError when it cannot be read."""
-        if not Path(path).is_file() or not self.scene.ReadFromMRB(str(path)):
+        with chdir(os.curdir):  # unpacking changes the working folder too
+            done = Path(path).is_file() and self.scene.ReadFromMRB(str(path))
+        if not done:
             raise InputError(f"The scene {path} cannot be read; check that it is a .mrb file saved by Slicer.")
 
 
