@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch, Qt or VTK is imported by any test.
@@ -25,6 +26,19 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the test images are not here ({folder}); set DEEPMULTIMODALREG_DATA to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def working_folder_stays() -> Iterator[None]:
+    """No test, and nothing it calls, may leave the process in another folder: relative names would change meaning."""
+    before = os.getcwd()
+    yield
+    try:
+        after = os.getcwd()
+    except FileNotFoundError:
+        after = "a folder that was deleted"
+    os.chdir(before)
+    assert after == before
 
 
 @pytest.fixture(params=LATTICES, ids=str)

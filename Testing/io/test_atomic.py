@@ -32,6 +32,15 @@ def test_a_failure_while_writing_keeps_the_file_that_was_there(tmp_path) -> None
     assert (tmp_path / "x.nrrd").read_bytes() == b"before"
 
 
+def test_a_writer_that_changes_the_working_folder_still_writes_to_the_place_named(tmp_path, monkeypatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with replacing("x.txt") as temporary:
+        temporary.write_text("x")
+        os.chdir("elsewhere")
+    assert (tmp_path / "x.txt").read_text() == "x" and not list((tmp_path / "elsewhere").iterdir())
+
+
 @pytest.mark.parametrize("write", ["WriteImage", "WriteTransform"])
 def test_a_writer_that_breaks_off_leaves_nothing_and_says_so(write, tmp_path, monkeypatch) -> None:
     def break_off(_object, name, *_args, **_kwargs) -> None:

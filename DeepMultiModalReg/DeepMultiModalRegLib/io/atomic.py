@@ -36,7 +36,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     one step), and with it whatever a format splits off (.mhd and .raw): the parts move first, the named file last.
     Raises InputError where the destination cannot be written, or the disk is full.
     """
-    path = require_writable(path)
+    path = require_writable(path).absolute()  # a writer may change the working folder
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
