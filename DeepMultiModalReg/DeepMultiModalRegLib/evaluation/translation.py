@@ -60,6 +60,4 @@ def _blurred(image: Tensor) -> Tensor:
 
 def _same_shape(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape:
-        raise InputError(
-            f"Images of shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be compared; resample one."
-        )
+        raise InputError(f"Images of shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be compared; resample one.")

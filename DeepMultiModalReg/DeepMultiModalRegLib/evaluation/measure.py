@@ -1,0 +1,76 @@
+"""Measure: one row of the table, from a case and what a runner made of it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ..core import Image, RegistrationError, Transform, resample
+from ..engine.foreground import background
+from ..engine.similarity import Similarity
+from .cases import Case
+from .consistency import round_trip_errors, warped_disagreement
+from .dice import dice, labels_of, mean
+from .displacement import landmark_errors, summary, transform_errors
+from .folding import folding
+from .peers import MissingPeerError
+from .runners import Outcome, Runner
+from .surface import hausdorff95
+
+
+def measured(
+    case: Case, name: str, runner: Runner, surfaces: bool = True
+) -> tuple[dict, Transform | None, Image | None]:
+    """(row, transform, warped image). A runner that fails gives a row that says why, and None."""
+    row: dict = {"group": case.group, "case": case.name, "method": name}
+    try:
+        outcome = runner(case)
+    except RegistrationError as error:
+        return {**row, "error": str(error), "missing": isinstance(error, MissingPeerError)}, None, None
+    warped = outcome.warped
+    if warped is None:
+        warped = resample(case.moving, case.fixed.grid, outcome.transform, "linear", background(case.moving))
+    row |= {"seconds": outcome.seconds, "peak_mb": outcome.peak_mb, "version": outcome.version, "steps": outcome.steps}
+    for label_set in case.labels:
+        row |= _overlap(case, label_set, outcome, surfaces)
+    if case.truth is not None:
+        errors = summary(transform_errors(outcome.transform, case.truth, case.fixed.grid, case.mask))
+        row |= {f"error_{key}_mm": value for key, value in errors.items()}
+    if case.landmarks is not None:
+        errors = summary(landmark_errors(outcome.transform, *case.landmarks))
+        row |= {f"landmark_{key}_mm": value for key, value in errors.items()}
+    row |= folding(outcome.transform, case.fixed.grid, case.mask)
+    similarity = Similarity(case.fixed, case.moving, background(case.moving))
+    row |= {"nmi_before": similarity(None), "nmi_after": similarity(outcome.transform)}
+    if outcome.inverse is not None:
+        row["round_trip_mean_mm"] = _round_trip(case, outcome)
+    if outcome.warped is not None:
+        row["warped_disagreement"] = warped_disagreement(
+            outcome.warped, case.moving, outcome.transform, background(case.moving)
+        )
+    return row, outcome.transform, warped
+
+
+def _overlap(case: Case, label_set: str, outcome: Outcome, surfaces: bool) -> dict:
+    """Dice and HD95 of one set of labels: the moving's, by nearest neighbour, on the lattice of the fixed's."""
+    fixed, moving = case.labels[label_set]
+    labels = labels_of(fixed.tensor, moving.tensor)
+    warped = resample(moving, fixed.grid, outcome.transform, "nearest").tensor[0]
+    overlap = dice(fixed.tensor[0], warped, labels)
+    row = {f"dice_{label_set}": mean(overlap), f"dice_{label_set}_each": overlap}
+    if surfaces:
+        distances = hausdorff95(fixed.tensor[0], warped, fixed.grid, labels)
+        finite = {label: value for label, value in distances.items() if math.isfinite(value)}
+        row |= {f"hd95_{label_set}_mm": mean(finite), f"hd95_{label_set}_each": distances}
+        if len(finite) < len(distances):
+            row[f"lost_{label_set}"] = len(distances) - len(finite)  # labels that the warp has moved out of sight
+    return row
+
+
+def _round_trip(case: Case, outcome: Outcome) -> float:
+    """Mean mm inside the mask, or in the whole fixed image, where the transform leads into the moving image at all."""
+    inside = case.mask if case.mask is not None else torch.ones(case.fixed.grid.shape, dtype=torch.bool)
+    seen = Image(torch.ones((1, *case.moving.grid.shape)), case.moving.grid)
+    inside = inside & (resample(seen, case.fixed.grid, outcome.transform).tensor[0] > 0.5)
+    return summary(round_trip_errors(outcome.transform, outcome.inverse, case.fixed.grid, inside))["mean"]

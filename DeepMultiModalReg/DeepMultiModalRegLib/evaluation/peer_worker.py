@@ -1,0 +1,162 @@
+"""Runs one peer over a list of pairs in a process of its own: `python peer_worker.py JOBS.json`.
+
+Stands alone (it imports the peer, numpy, and nothing of this library), so that a peer may live in an environment of its
+own, its memory is counted apart, and a peer that crashes takes nothing with it. JOBS.json: {"peer": name, "seed": 0,
+"threads": n, "jobs": [{"fixed": file, "moving": file, "out": folder}]}. Every job's folder gets what the peer found, as
+files in ITK's meaning (fixed points to moving points, LPS mm): affine.mat or affine.json, warp.nii.gz or warp.npy; and
+JOBS.json.out gets seconds (the peer's call alone, files left out), peak memory and the peer's version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import importlib.metadata
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+
+def ants(kind: str) -> Callable[[dict, int], float]:
+    """antspyx with its defaults and Mattes mutual information throughout."""
+    import ants as peer
+
+    def run(job: dict, seed: int) -> float:
+        fixed, moving = peer.image_read(job["fixed"]), peer.image_read(job["moving"])
+        prefix = os.path.join(job["out"], "ants_")
+        started = time.perf_counter()
+        found = peer.registration(
+            fixed,
+            moving,
+            type_of_transform=kind,
+            aff_metric="mattes",
+            syn_metric="mattes",
+            random_seed=seed + 1,
+            outprefix=prefix,
+        )
+        seconds = time.perf_counter() - started
+        for path in found["fwdtransforms"]:
+            shutil.move(path, os.path.join(job["out"], "warp.nii.gz" if path.endswith(".nii.gz") else "affine.mat"))
+        for path in glob.glob(prefix + "*"):
+            os.remove(path)
+        return seconds
+
+    return run
+
+
+def elastix(kinds: tuple[str, ...]) -> Callable[[dict, int], float]:
+    """itk-elastix with its default parameter maps (Mattes mutual information)."""
+    import itk
+    import numpy as np
+
+    def run(job: dict, seed: int) -> float:
+        fixed, moving = itk.imread(job["fixed"], itk.F), itk.imread(job["moving"], itk.F)
+        parameters = itk.ParameterObject.New()
+        for kind in kinds:
+            settings = parameters.GetDefaultParameterMap(kind, 4)
+            settings["AutomaticTransformInitialization"] = ["true"]
+            settings["AutomaticTransformInitializationMethod"] = ["CenterOfGravity"]
+            settings["RandomSeed"] = [str(seed + 1)]
+            settings["WriteResultImage"] = ["false"]
+            parameters.AddParameterMap(settings)
+        started = time.perf_counter()
+        _, found = itk.elastix_registration_method(fixed, moving, parameter_object=parameters, log_to_console=False)
+        seconds = time.perf_counter() - started
+        field = itk.transformix_deformation_field(moving, found)
+        np.save(
+            os.path.join(job["out"], "warp.npy"), np.moveaxis(itk.array_from_image(field), -1, 0).astype(np.float32)
+        )
+        return seconds
+
+    return run
+
+
+def greedy(deformable: bool) -> Callable[[dict, int], float]:
+    """picsl-greedy: affine from the images' centres, then its diffeomorphic stage, both by NMI."""
+    import numpy as np
+    from picsl_greedy import Greedy2D, Greedy3D
+
+    def run(job: dict, seed: int) -> float:
+        peer = (Greedy3D if job["dimension"] == 3 else Greedy2D)()
+        threads = f"-threads {os.environ.get('OMP_NUM_THREADS', '1')}"
+        pair = f"-i {job['fixed']} {job['moving']} -m NMI {threads}"
+        affine, warp = os.path.join(job["out"], "affine.txt"), os.path.join(job["out"], "warp.nii.gz")
+        started = time.perf_counter()
+        with open(os.devnull, "w") as nowhere:
+            peer.execute(f"{pair} -a -dof 12 -ia-image-centers -n 100x50x10 -o {affine}", nowhere)
+            if deformable:
+                peer.execute(f"{pair} -it {affine} -n 100x100x50 -o {warp}", nowhere)
+        seconds = time.perf_counter() - started
+        matrix = np.loadtxt(affine)
+        mirror = np.diag([-1.0, -1.0, 1.0, 1.0] if len(matrix) == 4 else [-1.0, -1.0, 1.0])  # its matrices are in RAS
+        with open(os.path.join(job["out"], "affine.json"), "w") as out:
+            json.dump((mirror @ matrix @ mirror).tolist(), out)
+        return seconds
+
+    return run
+
+
+def convexadam() -> Callable[[dict, int], float]:
+    """convexAdam with MIND; needs both images on one lattice. Its voxels along K, J, I become voxels along I, J, K."""
+    import numpy as np
+    import torch
+    from convexAdam.convex_adam_MIND import convex_adam_pt
+
+    def run(job: dict, seed: int) -> float:
+        torch.manual_seed(seed)
+        fixed, moving = (
+            torch.from_numpy(np.fromfile(os.path.splitext(job[side])[0] + ".raw", np.float32).reshape(job["shape"]))
+            for side in ("fixed", "moving")
+        )
+        started = time.perf_counter()
+        found = convex_adam_pt(fixed, moving, dtype=torch.float32, device=torch.device("cpu"))
+        seconds = time.perf_counter() - started
+        np.save(os.path.join(job["out"], "voxels.npy"), np.moveaxis(found[..., ::-1], -1, 0).astype(np.float32))
+        return seconds
+
+    return run
+
+
+PEERS: dict[str, tuple[str, Callable[[], Callable[[dict, int], float]]]] = {
+    "ants-affine": ("antspyx", lambda: ants("Affine")),
+    "ants-syn": ("antspyx", lambda: ants("SyN")),
+    "elastix-rigid": ("itk-elastix", lambda: elastix(("rigid",))),
+    "elastix-affine": ("itk-elastix", lambda: elastix(("rigid", "affine"))),
+    "elastix-bspline": ("itk-elastix", lambda: elastix(("rigid", "affine", "bspline"))),
+    "greedy-affine": ("picsl_greedy", lambda: greedy(False)),
+    "greedy-nmi": ("picsl_greedy", lambda: greedy(True)),
+    "convexadam": ("convexAdam", convexadam),
+}
+
+
+def main(path: str) -> None:
+    with open(path) as file:
+        task = json.load(file)
+    package, make = PEERS[task["peer"]]
+    with contextlib.redirect_stdout(sys.stderr):
+        run = make()
+        before = _peak_megabytes()
+        seconds = []
+        for job in task["jobs"]:
+            os.makedirs(job["out"], exist_ok=True)
+            seconds.append(run(job, task["seed"]))
+    version = f"{package} {importlib.metadata.version(package)}"
+    answer = {"seconds": seconds, "peak_mb": _peak_megabytes(), "peak_mb_imported": before, "version": version}
+    with open(path + ".out", "w") as file:
+        json.dump(answer, file)
+
+
+def _peak_megabytes() -> float:
+    """Largest resident size of this process. Not getrusage's on Linux: that one starts from the parent's size."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024 / 1e6
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,124 @@
+"""Peers: other registration tools over the same pairs, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from ..core import Affine, Composite, DenseField, Grid, Image, InputError, RegistrationError, Transform, resample
+from ..io import read_transform
+from ..io.image import sitk_from
+from .peer_worker import PEERS
+
+WORKER = Path(__file__).with_name("peer_worker.py")
+ON_ONE_LATTICE = {"convexadam"}  # peers that take arrays, not images in space
+PLANAR = {name for name in PEERS if not name.startswith("convexadam")}
+
+
+class MissingPeerError(RegistrationError):
+    """The peer's package is not installed."""
+
+
+@dataclass(frozen=True)
+class PeerResult:
+    """transform: fixed LPS mm to moving LPS mm. seconds: the peer's own call, files left out."""
+
+    transform: Transform
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PeerRun:
+    """peak_mb: of the peer's process, over all pairs; version: package and number."""
+
+    results: list[PeerResult]
+    peak_mb: float
+    version: str
+
+
+def run_peer(name: str, pairs: list[tuple[Image, Image]], seed: int = 0, threads: int = 1) -> PeerRun:
+    """Registers each (fixed, moving), both of one channel, with the peer `name`.
+
+    The Python that runs it is $DEEPMULTIMODALREG_PEERS_PYTHON where set, else this one.
+    Raises InputError for an unknown name, MissingPeerError where its package is not
+    installed, RegistrationError where it fails.
+    """
+    if name not in PEERS:
+        raise InputError(f"The peer '{name}' is not one of {', '.join(PEERS)}.")
+    if name not in PLANAR and any(fixed.grid.dimension == 2 for fixed, _ in pairs):
+        raise InputError(f"The peer '{name}' registers volumes only; leave it out for slices.")
+    with tempfile.TemporaryDirectory(prefix="peer-") as folder:
+        jobs = [_job(Path(folder) / str(n), name, fixed, moving) for n, (fixed, moving) in enumerate(pairs)]
+        task = Path(folder) / "jobs.json"
+        task.write_text(json.dumps({"peer": name, "seed": seed, "jobs": jobs}))
+        answer = _work(name, task, threads)
+        results = [
+            PeerResult(_found(Path(job["out"]), fixed.grid), seconds)
+            for job, seconds, (fixed, _) in zip(jobs, answer["seconds"], pairs, strict=True)
+        ]
+    return PeerRun(results, answer["peak_mb"], answer["version"])
+
+
+def _job(folder: Path, name: str, fixed: Image, moving: Image) -> dict:
+    folder.mkdir()
+    if name in ON_ONE_LATTICE:
+        moving = resample(moving, fixed.grid)
+    for side, image in (("fixed", fixed), ("moving", moving)):
+        # MetaImage with its voxels in a plain file: every peer reads it, exactly and without unpacking
+        sitk.WriteImage(sitk_from(image.tensor[:1].float().numpy(), image.grid), str(folder / f"{side}.mhd"), False)
+    return {
+        "fixed": str(folder / "fixed.mhd"),
+        "moving": str(folder / "moving.mhd"),
+        "out": str(folder / "out"),
+        "dimension": fixed.grid.dimension,
+        "shape": fixed.grid.shape,
+    }
+
+
+def _work(name: str, task: Path, threads: int) -> dict:
+    python = os.environ.get("DEEPMULTIMODALREG_PEERS_PYTHON", sys.executable)
+    count = str(threads)
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": count,
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count,
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    done = subprocess.run([python, str(WORKER), str(task)], env=environment, capture_output=True, text=True)
+    answer = Path(f"{task}.out")
+    if done.returncode == 0 and answer.is_file():
+        return json.loads(answer.read_text())
+    last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or [f"exit code {done.returncode}"]
+    if "ModuleNotFoundError" in last[0]:
+        raise MissingPeerError(
+            f"The peer '{name}' is not installed ({PEERS[name][0]}); `pip install {PEERS[name][0]}` adds it."
+        )
+    raise RegistrationError(f"The peer '{name}' failed: {last[0]}")
+
+
+def _found(folder: Path, grid: Grid) -> Transform:
+    """What the peer left in its folder, as one transform: dense part first, then the affine part."""
+    affine, dense = None, None
+    if (folder / "affine.mat").is_file():
+        affine = read_transform(folder / "affine.mat")
+    elif (folder / "affine.json").is_file():
+        affine = Affine(torch.tensor(json.loads((folder / "affine.json").read_text()), dtype=torch.float64))
+    if (folder / "warp.nii.gz").is_file():
+        dense = read_transform(folder / "warp.nii.gz")
+    elif (folder / "warp.npy").is_file():
+        dense = DenseField(Image(torch.from_numpy(np.load(folder / "warp.npy")), grid))
+    elif (folder / "voxels.npy").is_file():
+        voxels = torch.from_numpy(np.load(folder / "voxels.npy"))
+        dense = DenseField(Image(torch.einsum("ri,i...->r...", grid.matrix[:-1, :-1].float(), voxels), grid))
+    if dense is None and affine is None:
+        raise RegistrationError("The peer ended without a result.")
+    return affine if dense is None else Composite(dense, affine)
