@@ -11,26 +11,33 @@ from torch import Tensor
 
 from ..networks.translator import AdditiveMask
 from ..networks.unet import UNet
-from ..networks.warp import enlarge, follow, integrate, warp
+from ..networks.warp import enlarge, follow, halve, integrate, warp
 from .base import Method, MethodOutput
 
 
 class Hierarchical(Method):
     """G1, G2, G3 in 2D or 3D. Fields come from stationary velocities on a lattice of half the resolution.
 
-    widths: channels of both U-Nets' levels (finest first); mask_width, mask_code: size of G2; steps: squarings.
+    widths: channels of both U-Nets' levels (finest first); mask_width, mask_code: size of G2; steps: squarings;
+    coarse_widths: G1 sees both images at half the resolution, in 3D an eighth of the work, with these widths; its field is
+    as fine as without.
     G3 sees the moving and the translated image already warped by phi0, so that it looks for what is left; the paper feeds
     them unwarped, and then G3 has to find phi0 again.
     """
 
     def __init__(
-        self, dimension: int, widths: tuple[int, ...] = (32, 64, 96, 96), mask_width: int = 16, mask_code: int = 64, steps: int = 7
+        self, dimension: int, widths: tuple[int, ...] = (32, 64, 96, 96), mask_width: int = 16, mask_code: int = 64, steps: int = 7,
+        coarse_widths: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         self.dimension = dimension
-        self.multiple = 2 ** len(widths)
+        self.coarse_first = coarse_widths is not None
+        self.multiple = 2 ** max(len(widths), 1 + len(coarse_widths or ()))
         self.steps = steps
-        self.g1 = UNet(dimension, 2, dimension, tuple(widths))
+        if coarse_widths is None:
+            self.g1 = UNet(dimension, 2, dimension, tuple(widths))
+        else:
+            self.g1 = UNet(dimension, 2, dimension, tuple(coarse_widths), full=16)
         self.g2 = AdditiveMask(dimension, mask_width, mask_code)
         self.g3 = UNet(dimension, 3, dimension, tuple(widths))
 
@@ -49,7 +56,8 @@ class Hierarchical(Method):
 
     def coarse_velocity(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """G1: (N, D, *shape / 2), voxels of the half-resolution lattice."""
-        return self.g1(torch.cat([fixed, moving], 1)).float()
+        pair = torch.cat([fixed, moving], 1)
+        return self.g1(halve(pair) if self.coarse_first else pair).float()
 
     def translation(self, fixed: Tensor, moving: Tensor, aligned: Tensor) -> Tensor:
         """G2: the moving image in the fixed's modality, M + Mask, unwarped."""

@@ -49,6 +49,11 @@ def enlarge(displacement: Tensor, shape: tuple[int, ...]) -> Tensor:
     return F.interpolate(displacement, size=shape, mode=INTERPOLATION[dimension], align_corners=False) * scale
 
 
+def halve(x: Tensor) -> Tensor:
+    """(N, C, *shape) averaged over blocks of two voxels a side."""
+    return F.avg_pool3d(x, 2) if x.dim() == 5 else F.avg_pool2d(x, 2)
+
+
 def follow(outer: Tensor, inner: Tensor) -> Tensor:
     """The displacement of x -> outer(inner(x)), both (N, D, *shape) on one lattice: u_in + u_out(x + u_in)."""
     return inner + warp(outer, inner)

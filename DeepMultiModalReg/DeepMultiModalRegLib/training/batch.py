@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..networks.warp import halve
 from .pairs import Pair
 
 
@@ -22,6 +23,22 @@ class Batch:
     moving_members: Tensor | None
     truth: Tensor
     has_truth: Tensor
+
+    def halved(self) -> Batch:
+        """The same pairs at half the resolution; memberships become shares of a voxel."""
+        members = [None if m is None else halve(m) for m in (self.fixed_members, self.moving_members)]
+        return Batch(halve(self.fixed), halve(self.moving), *members, halve(self.truth) / 2, self.has_truth)
+
+    def both_ways(self) -> Batch:
+        """Every pair and its mirror image with fixed and moving exchanged; the field back is not known."""
+        return Batch(
+            torch.cat([self.fixed, self.moving]),
+            torch.cat([self.moving, self.fixed]),
+            None if self.fixed_members is None else torch.cat([self.fixed_members, self.moving_members]),
+            None if self.moving_members is None else torch.cat([self.moving_members, self.fixed_members]),
+            torch.cat([self.truth, torch.zeros_like(self.truth)]),
+            torch.cat([self.has_truth, torch.zeros_like(self.has_truth)]),
+        )
 
 
 def collate(pairs: list[Pair], labels: int, generator: torch.Generator, least_voxels: int = 20) -> Batch:

@@ -79,16 +79,20 @@ class Placement:
         u = random_displacement(shape, spacing, ranges, generator)[0] * spacing if elastic else None
         return cls(linear, translation, u)
 
-    def points(self, shape: tuple[int, ...], spacing: float) -> Tensor:
-        """(*shape, D) mm about the middle: where each voxel of the lattice comes to lie."""
+    def deformed(self, shape: tuple[int, ...], spacing: float) -> Tensor:
+        """(*shape, D) mm about the middle: x + u(x), before the affine part."""
         x = middle_points(shape, spacing)
-        if self.displacement is not None:
-            x = x + self.displacement.movedim(0, -1)
-        return self.apply(x)
+        return x if self.displacement is None else x + self.displacement.movedim(0, -1)
 
     def apply(self, x: Tensor) -> Tensor:
         """The affine part alone on (..., D) mm about the middle."""
         return x @ self.linear.T + self.translation
+
+    def after(self, inner: Placement) -> Placement:
+        """x -> self(inner(x)) for a self without displacement."""
+        return Placement(
+            self.linear @ inner.linear, self.linear @ inner.translation + self.translation, inner.displacement
+        )
 
 
 def middle_points(shape: tuple[int, ...], spacing: float) -> Tensor:

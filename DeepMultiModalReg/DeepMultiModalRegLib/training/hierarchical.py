@@ -42,6 +42,8 @@ class HierarchicalObjective:
 
     def _coarse(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         velocity = self.method.coarse_velocity(batch.fixed, batch.moving)
+        if self.method.coarse_first:  # the loss on the coarse lattice too: G3 is there for the rest
+            batch = batch.halved()
         shape = batch.fixed.shape[2:]
         steps = self.method.steps
         forward = enlarge(integrate(velocity, steps), shape)

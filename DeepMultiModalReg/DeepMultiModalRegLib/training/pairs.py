@@ -19,6 +19,8 @@ PLANES = {
     "sagittal": ((0, 1, 0), (0, 0, 1), (1, 0, 0)),
 }
 
+NO_CROP = -1e9
+
 
 @dataclass
 class Pair:
@@ -84,28 +86,29 @@ class PairSampler:
         if not recipe.same:
             j = (i + 1 + int(torch.randint(len(people) - 1, (), generator=generator))) % len(people)
         shape, spacing = recipe.shape, self.spacing
-        moving_pose = Placement.draw(shape, spacing, self.pose_ranges, generator, elastic=not recipe.same)
+        moving_place = Placement.draw(shape, spacing, self.pose_ranges, generator, elastic=not recipe.same)
         truth = None
         if recipe.same:  # fixed = person at M(T(x)), moving = person at M(y): T is the truth
             motion = Placement.draw(shape, spacing, self.pair_ranges, generator)
-            at_fixed = motion.points(shape, spacing)
+            at_fixed = motion.apply(motion.deformed(shape, spacing))
             truth = ((at_fixed - middle_points(shape, spacing)) / spacing).movedim(-1, 0)[None]
-            fixed_points = moving_pose.apply(at_fixed)
+            fixed_place = moving_place.after(motion)
         else:
-            fixed_points = Placement.draw(shape, spacing, self.pose_ranges, generator).points(shape, spacing)
-        moving_points = moving_pose.points(shape, spacing)
+            fixed_place = Placement.draw(shape, spacing, self.pose_ranges, generator)
         frame, offset = self._frame(recipe, generator)
         jitter = torch.randn(3, generator=generator) * (recipe.jitter_mm if not recipe.same else 0.0)
         if len(shape) == 2:  # a slice pair shares its plane but for a little
             jitter = jitter * (frame[:, :2].abs().sum(1) > 0.5)
         modalities = self._contrasts(people[i], recipe, generator)
         strip = bool(torch.rand((), generator=generator) < recipe.stripped)
-        crops = [uniform(-110, -60, generator, 1).item() if torch.rand((), generator=generator) < 0.3 else -1e9 for _ in "fm"]
-        fixed, fixed_labels = self._picture(people[i], fixed_points, frame, offset, modalities[0], strip, crops[0], generator)
+        crops = [_crop_height(generator) for _ in "fm"]
+        fixed, fixed_labels = self._picture(people[i], recipe.shape, fixed_place, frame, offset, modalities[0], strip, crops[0], generator)
         moving, moving_labels = self._picture(
-            people[j], moving_points, frame, offset + jitter, modalities[1], strip, crops[1] if not recipe.same else crops[0], generator
-        )
-        return Pair(fixed, moving, fixed_labels, moving_labels, truth, f"{recipe.group}-{recipe.images}-{'same' if recipe.same else 'cross'}")
+            people[j], recipe.shape, moving_place, frame, offset + jitter, modalities[1], strip,
+            crops[0] if recipe.same else crops[1], generator,
+        )  # fmt: skip
+        kind = f"{recipe.group}-{recipe.images}-{'same' if recipe.same else 'cross'}"
+        return Pair(fixed, moving, fixed_labels, moving_labels, truth, kind)
 
     def _frame(self, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(3, D) axes of the working lattice in LPS, and the mm from the person's middle to the lattice's."""
@@ -132,27 +135,36 @@ class PairSampler:
         return [first, others[int(torch.randint(len(others), (), generator=generator))]]
 
     def _picture(
-        self, subject: Subject, points: Tensor, frame: Tensor, offset: Tensor, modality: str, strip: bool, crop: float, generator
-    ) -> tuple[Tensor, Tensor | None]:
-        """One image (1, 1, *shape) of a subject and its labels, read at `points` (*shape, D) mm in the frame given."""
-        position = points @ frame.T + offset + subject.centre.float()
+        self, subject: Subject, shape: tuple[int, ...], place: Placement, frame: Tensor, offset: Tensor, modality: str,
+        strip: bool, crop: float, generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """One image (1, 1, *shape) of a subject and its labels, read where `place` puts the lattice in the frame given."""
         inverse = subject.grid.inverse_matrix.float()
-        index = position @ inverse[:3, :3].T + inverse[:3, 3]
+        middle = frame @ place.translation + offset + subject.centre.float()
+        x = place.deformed(shape, self.spacing)
+        to_lps = frame @ place.linear
+        index = x @ (inverse[:3, :3] @ to_lps).T + (inverse[:3, :3] @ middle + inverse[:3, 3])
         flat = index if index.dim() == 4 else index[None]
 
         def read(tensor: Tensor, mode: str) -> Tensor:
-            return sample(tensor, flat, mode, 0.0).reshape(1, 1, *points.shape[:-1])
+            return sample(tensor, flat, mode, 0.0).reshape(1, 1, *shape)
 
         labels = None if subject.labels is None else read(subject.labels, "nearest")
         if modality in subject.images:
             image = read(subject.images[modality], "linear")
             # a real scanner's other settings: a gentle change of grey levels
             image = image.clamp(0, 1).pow(torch.exp(0.2 * torch.randn((), generator=generator)).item())
-            return image + torch.randn(image.shape, generator=generator) * uniform(0, 0.02, generator, 1).item() * (image > 0), labels
+            noise = uniform(0, 0.02, generator, 1).item()
+            return image + torch.randn(image.shape, generator=generator) * noise * (image > 0), labels
         if strip:
             labels = labels * subject.table.brain.float()[labels.long()]
-        below = (position[..., 2] - subject.centre[2].float() < crop)[None, None]
-        labels = labels.masked_fill(below, 0.0)
+        if crop > NO_CROP:
+            below = x @ to_lps[2] + middle[2] - subject.centre[2].float() < crop
+            labels = labels.masked_fill(below[None, None], 0.0)
         return synthesise(labels, subject.table, modality, self.spacing, generator), labels
 
 
+def _crop_height(generator: torch.Generator) -> float:
+    """mm below the middle where a third of the synthetic fields of view end, as scans of heads do."""
+    height = uniform(-110, -60, generator, 1).item()
+    return height if torch.rand((), generator=generator) < 0.3 else NO_CROP

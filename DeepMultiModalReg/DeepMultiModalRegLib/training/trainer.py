@@ -91,6 +91,8 @@ class Trainer:
         while len(pairs) < self.settings["batch"]:  # the pairs of a batch share a lattice, not a recipe
             pairs.append(self.sampler.draw(self.generator, self.sampler.recipe(self.generator, recipe.shape)))
         batch = collate(pairs, self.settings["labels"], self.generator)
+        if self.settings["stages"][stage].get("both_ways"):
+            batch = batch.both_ways()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.get("bfloat16", True)):
             terms = self.objective.terms(stage, batch, self.generator)
         loss = self.objective.loss(stage, terms)
