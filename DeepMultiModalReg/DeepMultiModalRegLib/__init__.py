@@ -1,3 +1,3 @@
-"""Deformable registration of images of different modality: the library behind the Slicer module and the command line."""
+"""Deformable registration of images of different modality: what the Slicer module and the command line run."""
 
 __version__ = "0.1.0"
