@@ -35,8 +35,8 @@ def test_one_output_voxel_lies_over_the_middle_of_its_two_input_voxels():
 
 
 def test_the_mask_cannot_see_where_the_fixed_image_has_what():
-    """Shuffling the fixed and the aligned image together leaves the mask (its code) as it was, up to the stride's sampling:
-    the guard against painting the fixed's anatomy into the translated image."""
+    """Shuffling the fixed and the aligned image together leaves the mask (its code) as it was, up to the stride's
+    sampling: the guard against painting the fixed's anatomy into the translated image."""
     torch.manual_seed(0)
     net = AdditiveMask(2, 8, 16)
     torch.nn.init.normal_(net.last.weight)

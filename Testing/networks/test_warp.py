@@ -17,7 +17,8 @@ def smooth_field(shape: tuple[int, ...], size: float, seed: int = 0) -> torch.Te
 
 @pytest.mark.parametrize("shape", [(12, 17), (9, 12, 15)])
 def test_a_zero_displacement_changes_nothing(shape):
-    """The public NeMAR code fails here: it makes its identity lattice with one align_corners and samples with the other."""
+    """The public NeMAR code fails here: it makes its identity lattice with one align_corners and samples with the
+    other."""
     image = torch.rand(2, 1, *shape)
     assert torch.allclose(warp(image, torch.zeros(2, len(shape), *shape)), image, atol=1e-5)
 
@@ -58,20 +59,24 @@ def test_following_applies_the_inner_map_first():
     u_in = inner[0, :, 10, 12]
     landing = point + u_in
     size = torch.tensor([24.0, 20.0])
-    at = F.grid_sample(outer, ((landing * 2 + 1) / size - 1)[None, None, None], align_corners=False, padding_mode="border")
+    at = F.grid_sample(
+        outer, ((landing * 2 + 1) / size - 1)[None, None, None], align_corners=False, padding_mode="border"
+    )
     assert torch.allclose(follow(outer, inner)[0, :, 10, 12], u_in + at[0, :, 0, 0], atol=1e-4)
     assert not torch.allclose(follow(outer, inner), follow(inner, outer), atol=1e-2)
 
 
 @pytest.mark.parametrize("shape", [(16, 24), (8, 16, 12)])
 def test_an_enlarged_displacement_moves_by_the_same_distance(shape):
-    """A linear displacement in physical units stays that linear function at twice the resolution, away from the border."""
+    """A linear displacement in physical units stays that linear function at twice the resolution, away from the
+    border."""
     coarse = tuple(n // 2 for n in shape)
     d = len(shape)
     x = identity(coarse, torch.device("cpu")).movedim(-1, 1)  # in voxels of the coarse lattice
     y = identity(shape, torch.device("cpu")).movedim(-1, 1)
     large = enlarge(0.1 * x, shape)
-    # voxel i of the fine lattice lies at (i + 0.5) / 2 - 0.5 of the coarse one; a displacement of one coarse voxel is two fine
+    # voxel i of the fine lattice lies at (i + 0.5) / 2 - 0.5 of the coarse one; a displacement of one coarse voxel is
+    # two fine
     expected = 0.1 * ((y + 0.5) / 2 - 0.5) * 2
     inner = (slice(None), slice(None), *[slice(1, -1)] * d)
     assert torch.allclose(large[inner], expected[inner], atol=1e-5)

@@ -31,7 +31,17 @@ SUBJECTS = [phantom("a", 38), phantom("b", 44)]
 
 
 def sampler(shape: tuple[int, ...], **changes) -> PairSampler:
-    recipe = Recipe(**{"group": "phantom", "images": "real", "same": True, "weight": 1, "shape": shape, "heights": (-5, 5), **changes})
+    recipe = Recipe(
+        **{
+            "group": "phantom",
+            "images": "real",
+            "same": True,
+            "weight": 1,
+            "shape": shape,
+            "heights": (-5, 5),
+            **changes,
+        }
+    )
     return PairSampler(SUBJECTS, [recipe], 2.0, Ranges(3, 10, 0.1), Ranges(5, 15, 0.1))
 
 
@@ -47,7 +57,9 @@ def test_warping_the_moving_labels_by_the_truth_gives_the_fixed_labels(shape, im
 
 
 def test_two_people_share_no_truth_and_one_person_has_two_modalities():
-    pair = sampler((48, 48), same=False).draw(torch.Generator().manual_seed(0), sampler((48, 48), same=False).recipes[0])
+    pair = sampler((48, 48), same=False).draw(
+        torch.Generator().manual_seed(0), sampler((48, 48), same=False).recipes[0]
+    )
     assert pair.truth is None
     assert pair.kind == "phantom-real-cross"
 

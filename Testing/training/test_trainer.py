@@ -34,7 +34,12 @@ def trainer(out, steps: dict[str, int], seed: int = 0) -> Trainer:
     torch.manual_seed(seed)
     method = build("hierarchical", 2, SETTINGS)
     plan = {
-        "seed": seed, "batch": 4, "labels": 3, "validate_every": 1000, "validate_each": 4, "bfloat16": False,
+        "seed": seed,
+        "batch": 4,
+        "labels": 3,
+        "validate_every": 1000,
+        "validate_each": 4,
+        "bfloat16": False,
         "stages": {name: {"steps": n, "rate": 3e-3} for name, n in steps.items()},
     }
     s = FewPairs(sampler((32, 32)))

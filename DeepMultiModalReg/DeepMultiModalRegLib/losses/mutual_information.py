@@ -16,8 +16,8 @@ def mutual_information(a: Tensor, b: Tensor, bins: int = 32, samples: int = 2000
     """MI in nats of two images of the same shape with grey levels in [0, 1], the mean over the batch.
 
     a, b: (N, 1, *shape). MI = H(a) + H(b) - H(a, b), Mattes et al. 2003, with both windows linear so that both images
-    carry a gradient. Of a large image `samples` voxels are drawn, from where at least one of both is not background: the
-    empty corners, equal in both, would count as agreement. Not normalised: this is MI, not NMI.
+    carry a gradient. Of a large image `samples` voxels are drawn, from where at least one of both is not background:
+    the empty corners, equal in both, would count as agreement. Not normalised: this is MI, not NMI.
     """
     total = a.new_zeros((), dtype=torch.float32)
     for x, y in zip(a.float().flatten(1), b.float().flatten(1), strict=True):

@@ -14,12 +14,16 @@ METHODS = {"hierarchical": ("hierarchical", "Hierarchical")}
 def build(name: str, dimension: int, settings: dict | None = None) -> Method:
     """The untrained method `name` in 2 or 3 dimensions. Raises InputError for a name or settings it does not know."""
     if name not in METHODS:
-        raise InputError(f"The method '{name}' is not one of {', '.join(sorted(METHODS))}; check the model's description.")
+        raise InputError(
+            f"The method '{name}' is not one of {', '.join(sorted(METHODS))}; check the model's description."
+        )
     module, kind = METHODS[name]
     try:
         return getattr(import_module(f".{module}", __package__), kind)(dimension, **(settings or {}))
     except TypeError as error:
-        raise InputError(f"The settings of method '{name}' do not fit it ({error}); check the model's description.") from None
+        raise InputError(
+            f"The settings of method '{name}' do not fit it ({error}); check the model's description."
+        ) from None
 
 
 __all__ = ["METHODS", "Method", "MethodOutput", "build"]

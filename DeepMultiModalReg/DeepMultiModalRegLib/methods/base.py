@@ -10,7 +10,8 @@ from torch import Tensor, nn
 @dataclass
 class MethodOutput:
     """displacement: (N, D, *shape), voxels of the working lattice, components ordered I, J(, K): where each fixed voxel
-    lies in the moving image. translated: (N, 1, *shape), the moving image in the fixed's modality, not yet warped, or None.
+    lies in the moving image. translated: (N, 1, *shape), the moving image in the fixed's modality, not yet warped, or
+    None.
     """
 
     displacement: Tensor
@@ -20,8 +21,10 @@ class MethodOutput:
 class Method(nn.Module):
     """A network (or several) that registers pairs lying on one lattice.
 
-    Called with fixed and moving, each (N, 1, *shape), intensities in [0, 1] (engine.intensity), every length of `shape` a
-    multiple of `multiple`. `dimension` 2 takes N slices at once, 3 volumes. Must not keep anything from one call to the next.
+    Called with fixed and moving, each (N, 1, *shape), intensities in [0, 1] (engine.intensity), every length of
+    `shape` a
+    multiple of `multiple`. `dimension` 2 takes N slices at once, 3 volumes. Must not keep anything from one call to
+    the next.
     """
 
     dimension: int

@@ -1,6 +1,7 @@
 """The hierarchical method: coarse field, additive mask, fine field.
 
-Dai, Ma, Cai, Wen: three networks trained one after the other, each frozen when done. G1(F, M) gives a first field, G2 a mask
+Dai, Ma, Cai, Wen: three networks trained one after the other, each frozen when done. G1(F, M) gives a first field, G2
+a mask
 that turns the moving image into the fixed's modality, G3(F, M, Mt) a second field; the whole is phi = phi0 o phi1.
 """
 
@@ -19,14 +20,19 @@ class Hierarchical(Method):
     """G1, G2, G3 in 2D or 3D. Fields come from stationary velocities on a lattice of half the resolution.
 
     widths: channels of both U-Nets' levels (finest first); mask_width, mask_code: size of G2; steps: squarings;
-    coarse_widths: G1 sees both images at half the resolution, in 3D an eighth of the work, with these widths; its field is
-    as fine as without.
-    G3 sees the moving and the translated image already warped by phi0, so that it looks for what is left; the paper feeds
-    them unwarped, and then G3 has to find phi0 again.
+    coarse_widths: G1 sees both images at half the resolution, in 3D an eighth of the work, with these widths; its
+    field is as fine as without.
+    G3 sees the moving and the translated image already warped by phi0, so that it looks for what is left; the paper
+    feeds them unwarped, and then G3 has to find phi0 again.
     """
 
     def __init__(
-        self, dimension: int, widths: tuple[int, ...] = (32, 64, 96, 96), mask_width: int = 16, mask_code: int = 64, steps: int = 7,
+        self,
+        dimension: int,
+        widths: tuple[int, ...] = (32, 64, 96, 96),
+        mask_width: int = 16,
+        mask_code: int = 64,
+        steps: int = 7,
         coarse_widths: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()

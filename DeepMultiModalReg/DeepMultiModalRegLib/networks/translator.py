@@ -13,7 +13,8 @@ class AdditiveMask(nn.Module):
 
     The paper's G2 is a U-Net on both images, and such a network can paint the fixed's anatomy into the moving. Here the
     fixed reaches the output only through a code that is averaged over the whole image, so it can tell which grey level
-    becomes which, and cannot tell where; the mask itself sees the moving alone, through `layers` convolutions of 3 voxels.
+    becomes which, and cannot tell where; the mask itself sees the moving alone, through `layers` convolutions of 3
+    voxels.
 
     forward(moving, fixed, aligned): each (N, 1, *shape); `aligned` is the moving image warped by the first field, whose
     joint grey levels with the fixed make the code. Returns (N, 1, *shape).
@@ -24,7 +25,12 @@ class AdditiveMask(nn.Module):
         conv = CONVOLUTION[dimension]
         self.axes = tuple(range(2, 2 + dimension))
         self.joint = nn.Sequential(
-            conv(2, width, 3, 2, 1), nn.LeakyReLU(0.2), conv(width, code, 1), nn.LeakyReLU(0.2), conv(code, code, 1), nn.LeakyReLU(0.2)
+            conv(2, width, 3, 2, 1),
+            nn.LeakyReLU(0.2),
+            conv(width, code, 1),
+            nn.LeakyReLU(0.2),
+            conv(code, code, 1),
+            nn.LeakyReLU(0.2),
         )
         self.scale_shift = nn.Sequential(nn.Linear(code, code), nn.LeakyReLU(0.2), nn.Linear(code, 4 * width))
         self.first = conv(1, width, 3, 1, 1)

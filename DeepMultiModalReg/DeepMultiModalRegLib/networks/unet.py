@@ -15,23 +15,29 @@ class ConvBlock(nn.Sequential):
 
     def __init__(self, dimension: int, inputs: int, outputs: int, stride: int = 1) -> None:
         kernel = 3 if stride == 1 else 4
-        super().__init__(
-            CONVOLUTION[dimension](inputs, outputs, kernel, stride, 1), nn.LeakyReLU(0.2, inplace=True)
-        )
+        super().__init__(CONVOLUTION[dimension](inputs, outputs, kernel, stride, 1), nn.LeakyReLU(0.2, inplace=True))
 
 
 class UNet(nn.Module):
     """Encoder and decoder with skips (Ronneberger et al. 2015), shaped for registration (Balakrishnan et al. 2019).
 
-    The stem halves the resolution at once: at 2 mm input the first level works at 4 mm, where a full-resolution level would
+    The stem halves the resolution at once: at 2 mm input the first level works at 4 mm, where a full-resolution level
+    would
     take four fifths of the time. With `full` the output is brought back to the input's resolution by one more level.
 
     inputs, outputs: channels; widths: channels of each level, finest (half resolution) first.
-    forward: (N, inputs, *shape), shape a multiple of 2**len(widths), to (N, outputs, *shape / 2), or *shape with `full`.
+    forward: (N, inputs, *shape), shape a multiple of 2**len(widths), to (N, outputs, *shape / 2), or *shape with
+    `full`.
     """
 
     def __init__(
-        self, dimension: int, inputs: int, outputs: int, widths: tuple[int, ...], full: int = 0, zero_output: bool = True
+        self,
+        dimension: int,
+        inputs: int,
+        outputs: int,
+        widths: tuple[int, ...],
+        full: int = 0,
+        zero_output: bool = True,
     ) -> None:
         super().__init__()
         self.dimension = dimension
@@ -39,7 +45,8 @@ class UNet(nn.Module):
         block = ConvBlock
         self.stem = block(dimension, inputs, widths[0], 2)
         self.encoder = nn.ModuleList(
-            nn.Sequential(block(dimension, a, b, 2), block(dimension, b, b)) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Sequential(block(dimension, a, b, 2), block(dimension, b, b))
+            for a, b in zip(widths, widths[1:], strict=False)
         )
         self.first = block(dimension, widths[0], widths[0])
         self.decoder = nn.ModuleList(
@@ -72,5 +79,6 @@ class UNet(nn.Module):
 
 
 def _enlarge(x: Tensor, dimension: int) -> Tensor:
-    """Twice the size by repetition: the convolution that follows smooths, and it costs a fraction of an interpolation."""
+    """Twice the size by repetition: the convolution that follows smooths, and it costs a fraction of an
+    interpolation."""
     return F.interpolate(x, scale_factor=2, mode="nearest")

@@ -45,7 +45,9 @@ def enlarge(displacement: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(displacement.shape[2:]) == tuple(shape):
         return displacement
     ratio = [n / o for n, o in zip(shape, displacement.shape[2:], strict=True)][::-1]
-    scale = torch.tensor(ratio, dtype=displacement.dtype, device=displacement.device).reshape(1, dimension, *[1] * dimension)
+    scale = torch.tensor(ratio, dtype=displacement.dtype, device=displacement.device).reshape(
+        1, dimension, *[1] * dimension
+    )
     return F.interpolate(displacement, size=shape, mode=INTERPOLATION[dimension], align_corners=False) * scale
 
 

@@ -13,7 +13,8 @@ from .pairs import Pair
 
 @dataclass
 class Batch:
-    """fixed, moving: (N, 1, *shape). fixed_members, moving_members: (N, L, *shape) memberships of L drawn labels, or None.
+    """fixed, moving: (N, 1, *shape). fixed_members, moving_members: (N, L, *shape) memberships of L drawn labels, or
+    None.
     truth: (N, D, *shape) voxels and has_truth: (N,) whether it is known for each pair.
     """
 

@@ -47,8 +47,8 @@ def random_affine(dimension: int, ranges: Ranges, generator: torch.Generator) ->
 def random_displacement(shape: tuple[int, ...], spacing: float, ranges: Ranges, generator: torch.Generator) -> Tensor:
     """(1, D, *shape), voxels: a diffeomorphism, the exponential of one or two random smooth velocities.
 
-    Drawn and integrated on a lattice four times coarser, where it costs nothing and loses nothing: the control points lie
-    at least `control_mm` apart.
+    Drawn and integrated on a lattice four times coarser, where it costs nothing and loses nothing: the control points
+    lie at least `control_mm` apart.
     """
     dimension = len(shape)
     coarse = tuple(max(4, math.ceil(n / 4)) for n in shape)

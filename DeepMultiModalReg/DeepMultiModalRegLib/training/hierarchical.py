@@ -1,7 +1,7 @@
 """What each stage of the hierarchical method minimises (Dai, Ma, Cai, Wen), and what was added to the paper.
 
-Added: soft Dice of anatomical labels and the distance to a known field, where a pair has them. Without labels or synthesis an
-unsupervised network does not beat good classical optimisation (Jena et al., NeurIPS 2024).
+Added: soft Dice of anatomical labels and the distance to a known field, where a pair has them. Without labels or
+synthesis an unsupervised network does not beat good classical optimisation (Jena et al., NeurIPS 2024).
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class HierarchicalObjective:
         forward = enlarge(integrate(velocity, steps), shape)
         backward = enlarge(integrate(-velocity, steps), shape)
         terms = self._field_terms(batch, forward, velocity)
-        terms["information"] = -mutual_information(terms.pop("warped"), batch.fixed, generator=generator) - mutual_information(
-            warp(batch.fixed, backward), batch.moving, generator=generator
-        )
+        terms["information"] = -mutual_information(
+            terms.pop("warped"), batch.fixed, generator=generator
+        ) - mutual_information(warp(batch.fixed, backward), batch.moving, generator=generator)
         return terms
 
     def _mask(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -25,8 +25,8 @@ NO_CROP = -1e9
 @dataclass
 class Pair:
     """fixed, moving: (1, 1, *shape) in [0, 1]; labels: (1, 1, *shape) compact numbers or None; truth: (1, D, *shape) in
-    voxels, where each fixed voxel lies in the moving image, or None; aligned: the moving's anatomy at the fixed's contrast
-    is known only for a pair of one subject.
+    voxels, where each fixed voxel lies in the moving image, or None; aligned: the moving's anatomy at the fixed's
+    contrast is known only for a pair of one subject.
     """
 
     fixed: Tensor
@@ -102,7 +102,9 @@ class PairSampler:
         modalities = self._contrasts(people[i], recipe, generator)
         strip = bool(torch.rand((), generator=generator) < recipe.stripped)
         crops = [_crop_height(generator) for _ in "fm"]
-        fixed, fixed_labels = self._picture(people[i], recipe.shape, fixed_place, frame, offset, modalities[0], strip, crops[0], generator)
+        fixed, fixed_labels = self._picture(
+            people[i], recipe.shape, fixed_place, frame, offset, modalities[0], strip, crops[0], generator
+        )
         moving, moving_labels = self._picture(
             people[j], recipe.shape, moving_place, frame, offset + jitter, modalities[1], strip,
             crops[0] if recipe.same else crops[1], generator,
@@ -138,7 +140,8 @@ class PairSampler:
         self, subject: Subject, shape: tuple[int, ...], place: Placement, frame: Tensor, offset: Tensor, modality: str,
         strip: bool, crop: float, generator: torch.Generator,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-        """One image (1, 1, *shape) of a subject and its labels, read where `place` puts the lattice in the frame given."""
+        """One image (1, 1, *shape) of a subject and its labels, read where `place` puts the lattice in the frame
+        given."""
         inverse = subject.grid.inverse_matrix.float()
         middle = frame @ place.translation + offset + subject.centre.float()
         x = place.deformed(shape, self.spacing)

@@ -16,7 +16,8 @@ from .pairs import Pair
 
 @torch.no_grad()
 def pair_sheet(method: Method, pairs: list[Pair], path: Path, most: int = 8) -> None:
-    """A row a pair, its middle slice: fixed, moving, warped, translated, checkerboard of fixed and warped, warped lattice."""
+    """A row a pair, its middle slice: fixed, moving, warped, translated, checkerboard of fixed and warped, warped
+    lattice."""
     step = max(1, len(pairs) // most)
     rows = []
     for pair in pairs[::step][:most]:
@@ -24,7 +25,14 @@ def pair_sheet(method: Method, pairs: list[Pair], path: Path, most: int = 8) -> 
         u = output.displacement
         warped = warp(pair.moving, u)
         translated = pair.moving if output.translated is None else output.translated
-        columns = [pair.fixed, pair.moving, warped, translated, checkerboard(pair.fixed, warped), warp(lattice(pair.fixed), u)]
+        columns = [
+            pair.fixed,
+            pair.moving,
+            warped,
+            translated,
+            checkerboard(pair.fixed, warped),
+            warp(lattice(pair.fixed), u),
+        ]
         rows.append(torch.cat([_canvas(_middle(c)) for c in columns], 1))
     sheet = (torch.cat(rows, 0).clamp(0, 1) * 255).byte().numpy()
     sitk.WriteImage(sitk.GetImageFromArray(np.ascontiguousarray(sheet)), str(path))

@@ -22,7 +22,8 @@ BACKGROUND_CLASS = 0
 class Subject:
     """images: modality -> (1, *shape) float32 in [0, 1]; labels: (1, *shape) float32 compact label numbers, or None.
 
-    centre: (3,) LPS mm of the head's or brain's middle. All on `grid`. `group` says with whom this subject may be paired.
+    centre: (3,) LPS mm of the head's or brain's middle. All on `grid`. `group` says with whom this subject may be
+    paired.
     """
 
     name: str
@@ -51,7 +52,9 @@ def load_subjects(source: dict, data: Path) -> list[Subject]:
         labels = path if "files" in source else (path / source["labels"] if source.get("labels") else None)
         subjects.append(_load(f"{source['group']}/{name}", source["group"], files, labels))
     if not subjects:
-        raise InputError(f"No training subject was found under {data} for '{source['group']}'; set DEEPMULTIMODALREG_DATA.")
+        raise InputError(
+            f"No training subject was found under {data} for '{source['group']}'; set DEEPMULTIMODALREG_DATA."
+        )
     if subjects[0].labels is not None:
         _compact(subjects, data / source["priors"] if source.get("priors") else None)
     return subjects
@@ -90,7 +93,8 @@ def _compact(subjects: list[Subject], priors: Path | None) -> None:
 
 
 def tissue_table(values: Tensor, priors: Path | None) -> TissueTable:
-    """The tissue classes of FreeSurfer-like label numbers; with `priors`, SynthSeg's files of T1 grey levels beside them."""
+    """The tissue classes of FreeSurfer-like label numbers; with `priors`, SynthSeg's files of T1 grey levels beside
+    them."""
     brain = (values > 0) & (values < EXTRA_CEREBRAL)
     if priors is None:  # every label its own class
         n = values.numel()

@@ -1,4 +1,5 @@
-"""Images of any contrast made from label maps (the recipe of SynthSeg, Billot et al. 2023, and SynthMorph, Hoffmann 2022)."""
+"""Images of any contrast made from label maps (the recipe of SynthSeg, Billot et al. 2023, and SynthMorph, Hoffmann
+2022)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ BRIGHTEST = 200.0  # T1 priors are on a scale of 0-255 on which nothing in a hea
 
 @dataclass(frozen=True)
 class TissueTable:
-    """What is known of each compact label: its tissue class (left and right share one), T1 grey level, and whether it is brain.
+    """What is known of each compact label: its tissue class (left and right share one), T1 grey level, and whether it
+    is brain.
 
     tissue: (L,) long; t1_mean, t1_spread, t1_noise: (classes,) on 0-255; brain: (L,) bool. Label 0 is background.
     """
@@ -65,7 +67,9 @@ def synthesise(labels: Tensor, table: TissueTable, kind: str, spacing: float, ge
     image = means[index] + texture[index] * torch.randn(labels.shape, generator=generator)
     image = blur(image, uniform(0.35, 0.9, generator, 1).item())
     if torch.rand((), generator=generator) < 0.25:
-        image = thick_slices(image, int(torch.randint(dimension, (), generator=generator)), uniform(1.5, 3.5, generator, 1).item())
+        image = thick_slices(
+            image, int(torch.randint(dimension, (), generator=generator)), uniform(1.5, 3.5, generator, 1).item()
+        )
     field = torch.randn(1, 1, *[int(torch.randint(2, 5, (), generator=generator)) for _ in shape], generator=generator)
     strength = uniform(0, 0.3, generator, 1).item()
     bias = F.interpolate(field * strength, size=shape, mode=INTERPOLATION[dimension], align_corners=True)
@@ -98,5 +102,3 @@ def thick_slices(image: Tensor, axis: int, factor: float) -> Tensor:
     thin[axis] = max(2, round(shape[axis] / factor))
     mode = INTERPOLATION[len(shape)]
     return F.interpolate(F.interpolate(image, size=thin, mode="area"), size=shape, mode=mode, align_corners=False)
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -10,8 +11,10 @@ import torch
 import yaml
 
 from ..core import InputError
+from ..engine.schema import violations
 from ..methods import build
 from .deformation import Ranges
+from .export import export
 from .hierarchical import HierarchicalObjective
 from .pairs import PairSampler, Recipe
 from .subjects import load_subjects
@@ -29,7 +32,13 @@ def read_config(config: str | Path) -> dict:
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         raise InputError(f"There is no training configuration '{config}'; give a YAML file or one of {known}.")
-    return yaml.safe_load(path.read_text())
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    schema = json.loads((CONFIGS / "training.schema.json").read_text(encoding="utf-8"))
+    if found := violations(settings, schema):
+        raise InputError(
+            f"The training configuration {path} is not valid: {'; '.join(found[:5])}. Correct it and try again."
+        )
+    return settings
 
 
 def data_folder() -> Path:
@@ -50,12 +59,16 @@ def make_sampler(config: dict, part: str, data: Path) -> PairSampler:
     subjects = [s for source in config[part] for s in load_subjects(source, data)]
     tuples = [{k: tuple(v) if isinstance(v, list) else v for k, v in r.items()} for r in recipes]
     return PairSampler(
-        subjects, [Recipe(**r) for r in tuples], config["working"]["spacing"], Ranges(**config["pose"]), Ranges(**config["motion"])
+        subjects,
+        [Recipe(**r) for r in tuples],
+        config["working"]["spacing"],
+        Ranges(**config["pose"]),
+        Ranges(**config["motion"]),
     )
 
 
 def main(config: str | Path, out: str | Path, resume: bool = False, seconds: float | None = None) -> int:
-    """Runs a configuration and, when it is through, leaves a model folder in `out`/model. Returns an exit code."""
+    """Runs a configuration and, when it is through, leaves the model in `out`/model/NAME. Returns an exit code."""
     settings = read_config(config)
     training = settings["training"]
     torch.set_num_threads(training.get("threads") or torch.get_num_threads())
@@ -72,5 +85,8 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
     )
     if resume:
         trainer.resume()
-    trainer.run(seconds)
+    if trainer.run(seconds):
+        print(f"The model is in {export(settings, method, trainer.seconds, Path(out) / 'model')}.")
+    else:
+        print(f"Stopped after {trainer.seconds:.0f} s of training; go on with --resume.")
     return 0

@@ -22,10 +22,13 @@ class Trainer:
     """Trains a method's stages on drawn pairs and leaves `checkpoint.pt`, `log.jsonl` and pictures in `out`.
 
     settings: the `training` part of a configuration: seed, batch, labels, stages {name: {steps, rate}}, validate_every,
-    validate_each. A run that is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have drawn.
+    validate_each. A run that is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have
+    drawn.
     """
 
-    def __init__(self, method: Method, objective, sampler: PairSampler, held_out: PairSampler, settings: dict, out: Path) -> None:
+    def __init__(
+        self, method: Method, objective, sampler: PairSampler, held_out: PairSampler, settings: dict, out: Path
+    ) -> None:
         self.method, self.objective, self.sampler = method, objective, sampler
         self.settings, self.out = settings, out
         self.pairs = validation_pairs(held_out, settings["validate_each"])

@@ -57,7 +57,8 @@ def determinant(displacement: Tensor) -> Tensor:
 
 @torch.no_grad()
 def validate(method: Method, pairs: list[Pair], spacing: float, **options) -> dict[str, Score]:
-    """Score by kind of pair, and "all"; `options` go to the method's forward. options {"identity": True} scores the start."""
+    """Score by kind of pair, and "all"; `options` go to the method's forward. options {"identity": True} scores the
+    start."""
     identity = options.pop("identity", False)
     rows: dict[str, list[tuple[float, float, float]]] = {}
     for pair in pairs:

@@ -1,0 +1,56 @@
+"""A trained network becomes a model of the catalogue: weights in half precision and a model.yaml that says how it was
+made."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from ..engine.catalogue import write_model
+from ..methods.base import Method
+
+FROM_CARD = ("description", "modalities", "anatomy", "citation", "licence", "limits")
+
+
+def processor() -> str:
+    """The processor's name and what the operating system calls the machine."""
+    cpuinfo = Path("/proc/cpuinfo")
+    name = platform.processor()
+    if cpuinfo.exists():
+        names = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        name = names[0] if names else name
+    return f"{name or 'unknown processor'}, {platform.machine()}, no GPU"
+
+
+def export(config: dict, method: Method, seconds: float, folder: Path, results: list[dict] | None = None) -> Path:
+    """Writes the model of a finished run into `folder`/NAME and returns that folder.
+
+    config: the training configuration (its `card` becomes the description); seconds: of training; results: rows of a
+    table.
+    """
+    card = config["card"]
+    threads = config["training"].get("threads")
+    write_model(
+        folder / config["name"],
+        {
+            **{key: card[key] for key in FROM_CARD},
+            "method": config["method"],
+            "settings": config["settings"],
+            "dimension": config["dimension"],
+            "working": config["working"],
+            "normalisation": "quantile",
+            "training": {
+                "command": f"deepmultimodalreg train --config {config['name']} --out runs/{config['name']}",
+                "data": card["data"],
+                "licences": card["licences"],
+                "seconds": round(seconds),
+                "hardware": processor() + (f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""),
+                "seed": config["training"]["seed"],
+            },
+            "results": results or [],
+        },
+        method.state_dict(),
+    )
+    return folder / config["name"]

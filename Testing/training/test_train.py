@@ -1,0 +1,59 @@
+"""Training configurations, and the way from a finished run to a model that the engine loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from DeepMultiModalRegLib.core import InputError
+from DeepMultiModalRegLib.engine.catalogue import load
+from DeepMultiModalRegLib.engine.description import read_description
+from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.training.export import export
+from DeepMultiModalRegLib.training.train import CONFIGS, OBJECTIVES, data_folder, read_config
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_configurations_are_valid_and_name_what_exists(path: Path):
+    config = read_config(path.stem)
+    assert config["name"] == path.stem
+    method = build(config["method"], config["dimension"], config["settings"])
+    objective = OBJECTIVES[config["method"]](method, config["weights"])
+    assert set(objective.stages) == set(config["training"]["stages"]) == set(config["weights"])
+    for recipe in config["recipes"]:
+        assert all(n % method.multiple == 0 for n in recipe["shape"])
+    held_out = {(s["group"], name) for s in config["held_out"] for name in s["only"]}
+    excluded = {(s["group"], name) for s in config["sources"] for name in s.get("exclude", [])}
+    assert held_out == excluded, "a subject must not be on both sides"
+
+
+def test_a_wrong_configuration_is_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="There is no training configuration"):
+        read_config("nosuch")
+    config = read_config(sorted(CONFIGS.glob("*.yaml"))[0].stem)
+    config["training"]["batch"] = 0
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError, match=r"training\.batch: 0 is less than 1"):
+        read_config(tmp_path / "bad.yaml")
+
+
+def test_missing_training_data_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPMULTIMODALREG_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="DEEPMULTIMODALREG_DATA"):
+        data_folder()
+
+
+def test_an_exported_network_is_the_one_the_catalogue_loads(tmp_path):
+    config = read_config("hierarchical-t1t2-brain-2d")
+    config["settings"] = {"widths": [4, 6], "mask_width": 4, "mask_code": 8}
+    torch.manual_seed(0)
+    method = build(config["method"], 2, config["settings"]).eval()
+    torch.nn.init.normal_(method.g1.head.bias)
+    folder = export(config, method, 12.3, tmp_path)
+    loaded = load(read_description(folder)).method
+    fixed, moving = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
+    # half precision on disk
+    assert torch.allclose(loaded(fixed, moving).displacement, method(fixed, moving).displacement, atol=2e-2)
