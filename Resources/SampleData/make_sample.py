@@ -166,9 +166,8 @@ def report(truth: Composite, fixed: Grid, head: sitk.Image, error: dict[str, flo
     warp = truth.dense.displacement(fixed).norm(dim=0)[inside]
     determinant = jacobian_determinant(truth.dense, fixed)[inside]
     print(f"inside the head: moved {moved.mean():.2f} mm on average, {moved.max():.2f} mm at most;")
-    print(
-        f"of it the warp {warp.mean():.2f} and {warp.max():.2f} mm, Jacobian {determinant.min():.2f}-{determinant.max():.2f}"
-    )
+    print(f"of it the warp {warp.mean():.2f} and {warp.max():.2f} mm;")
+    print(f"its Jacobian determinant {determinant.min():.2f} to {determinant.max():.2f}")
     print(f"inverse's round trip: {error}")
     for path in sorted(out.iterdir()):
         print(f"{path.stat().st_size / 1e6:7.3f} MB  {path.name}")
