@@ -14,9 +14,9 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
 
 
 def run(options: argparse.Namespace, _interrupt) -> int:
-    from ..engine.catalogue import catalogue
+    from ..engine.catalogue import installed_models
 
-    found, broken = catalogue()
+    found, broken = installed_models()
     if options.json:
         print(
             json.dumps([{**model.data, "folder": str(model.folder)} for model in found], indent=2, ensure_ascii=False)

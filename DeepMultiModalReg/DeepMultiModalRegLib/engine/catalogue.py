@@ -49,7 +49,7 @@ def places() -> list[Path]:
     return [place for place in (*own, *SHIPPED) if place.is_dir()]
 
 
-def catalogue() -> tuple[list[ModelDescription], list[str]]:
+def installed_models() -> tuple[list[ModelDescription], list[str]]:
     """All valid models by name, and a sentence for each that is not valid."""
     found: dict[str, ModelDescription] = {}
     broken = []
@@ -70,7 +70,7 @@ def find(name: str) -> ModelDescription:
         for place in places():
             if (place / name / FILE).is_file():
                 return read_description(place / name)
-    known = ", ".join(model.name for model in catalogue()[0]) or "none is installed"
+    known = ", ".join(model.name for model in installed_models()[0]) or "none is installed"
     raise InputError(f"There is no model '{name}'; choose one of: {known}.")
 
 

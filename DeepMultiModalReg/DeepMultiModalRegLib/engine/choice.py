@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core import Grid, Image, InputError
-from .catalogue import PLACE, LoadedModel, catalogue, load
+from .catalogue import PLACE, LoadedModel, installed_models, load
 from .description import ModelDescription
 from .foreground import CT_BELOW
 
@@ -33,7 +33,7 @@ def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = Non
     serves both modalities goes before one that does not, then one of the dimension that suits the fixed image.
     Raises InputError where no model can serve.
     """
-    models, broken = catalogue()
+    models, broken = installed_models()
     planar = better_in_planes(fixed.grid)
     usable = [m for m in models if m.dimension == 2 or fixed.grid.dimension == 3]
     if not usable:
@@ -46,7 +46,9 @@ def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = Non
 
     def rank(model: ModelDescription) -> tuple:
         served = sum(_serves(model.modalities, kind) for kind in kinds)
-        return (-served, (model.dimension == 2) != planar, model.name)
+        # of two that serve, the one that was not trained for something else besides
+        beside = sum(not any(_serves([trained], kind) for kind in kinds) for trained in model.modalities)
+        return (-served, beside, (model.dimension == 2) != planar, model.name)
 
     best = min(usable, key=rank)
     source = "given" if modalities else "guessed"

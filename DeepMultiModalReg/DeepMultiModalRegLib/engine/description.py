@@ -17,6 +17,7 @@ LIBRARY = Path(__file__).resolve().parents[1]
 SHIPPED = (LIBRARY.parents[1] / "models", LIBRARY / "models")
 FILE = "model.yaml"
 LARGEST = 256 * 1024  # bytes of a model.yaml
+DEEPEST = 12  # lists and mappings within one another
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,19 @@ def _parse(path: Path) -> object:
                 f"The model description {path} is larger than {LARGEST // 1024} KB; it is not one of a model."
             )
         text = raw.decode("utf-8")
-        # a few aliases of aliases stand for gigabytes once walked through; no description needs them
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise InputError(f"The model description {path} uses YAML aliases, which are refused; write it out.")
+        _refuse_tricks(text, path)
         return yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"The model description {path} cannot be read ({reason}); install the model again.") from error
+
+
+def _refuse_tricks(text: str, path: Path) -> None:
+    """Raises InputError for YAML that is small but costs gigabytes (aliases of aliases) or minutes (deep nesting) to read."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"The model description {path} uses YAML aliases, which are refused; write it out.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise InputError(f"The model description {path} is nested too deeply to be one of a model; install it again.")

@@ -90,7 +90,10 @@ def run_network(
     share done.
     """
     device = precision.device
-    batch = max(1, BATCH_VOXELS[device.type] // (working.grid.size[0] * working.grid.size[1])) if working.slices else 1
+    batch = 1
+    if working.slices:
+        plane = working.grid.size[0] * working.grid.size[1]
+        batch = min(working.grid.size[2], max(1, BATCH_VOXELS[device.type] // plane))
     warnings: list[str] = []
     attempts = 0
     while True:

@@ -31,6 +31,7 @@ def averaged(image: Image, target: Grid) -> Image:
 
 
 def _pooled(tensor: Tensor, kernel: tuple[int, ...]) -> Tensor:
+    kernel = tuple(min(k, n) for k, n in zip(kernel, tensor.shape[1:], strict=True))  # a last slab thinner than a block
     pool = F.avg_pool3d if len(kernel) == 3 else F.avg_pool2d
     return pool(tensor.float()[None], kernel, ceil_mode=True, count_include_pad=False)[0]
 

@@ -8,7 +8,7 @@ import numpy
 import torch
 
 from .. import __version__
-from ..core import Affine, Grid, Transform, jacobian_determinant, split
+from ..core import Affine, Composite, DenseField, Grid, Image, Transform, jacobian_determinant, split
 from .device import Precision, device_name
 from .memory import peak_megabytes
 
@@ -53,6 +53,8 @@ def fold_percent(transform: Transform, grid: Grid) -> float:
     """Percent of the grid's voxels whose Jacobian determinant is not positive; in slabs, so that memory stays small."""
     if isinstance(transform, Affine):
         return 0.0 if torch.linalg.det(transform.linear) > 0 else 100.0
+    dense, affine = split(transform, grid.dimension)
+    whole = dense is not None and dense.field.grid.same_as(grid)
     planes = grid.shape[0]
     rows = max(1, SLAB_VOXELS * planes // grid.voxels)
     folded = 0
@@ -61,7 +63,10 @@ def fold_percent(transform: Transform, grid: Grid) -> float:
         low, high = max(0, first - 1), min(planes, last + 1)  # one plane beyond each side for central differences
         start = (0,) * (grid.dimension - 1) + (low,)
         part = grid.cropped(start, (*grid.size[:-1], high - low))
-        determinant = jacobian_determinant(transform, part)[first - low : last - low]
+        seen = transform
+        if whole:  # the slab's own voxels: nothing to interpolate
+            seen = Composite(DenseField(Image(dense.field.tensor[:, low:high], part)), affine)
+        determinant = jacobian_determinant(seen, part)[first - low : last - low]
         folded += int((determinant <= 0).sum())
     return 100.0 * folded / grid.voxels
 

@@ -1,8 +1,8 @@
-"""Register: the whole way from two images to a transform."""
+"""Registration: the whole way from two images to a transform."""
 
 from __future__ import annotations
 
-from ..core import DenseField, Image, InputError, MemoryShortage, Transform, resample
+from ..core import Affine, Composite, DenseField, Image, InputError, MemoryShortage, Transform, resample
 from .body import body_points
 from .catalogue import LoadedModel, load
 from .chain import chained, inverted
@@ -19,6 +19,8 @@ from .similarity import Similarity
 from .stages import CancelledCheck, Progress, Stages
 from .start import check_overlap, first_alignment
 from .working import Working, working_lattice
+
+WORSE_START = 0.005  # loss of NMI by the start that is worth a word
 
 
 def register(
@@ -99,6 +101,8 @@ def _register(
         warnings = check_overlap(body, moving, first, start)
         similarity = Similarity(fixed, moving, fills[1])
         before, started = similarity(None), similarity(first)
+        if before - started > WORSE_START:
+            warnings.append("The images agreed better before the start than after it; compare with the start none.")
         working, more = working_lattice(fixed.grid, body, chosen.dimension, chosen.spacing, chosen.method.multiple)
         warnings += more
     with stages.step("network", 0.2, 0.7) as tick:
@@ -117,7 +121,9 @@ def _register(
         if translated and rendered is None:
             warnings.append(f"The model '{chosen.name}' renders no translated image.")
     with stages.step("report", 0.95, 1.0):
-        folded = fold_percent(transform, run.working.grid)
+        # with an affine start the open field has the same Jacobian, on the very voxels asked for
+        seen = transform if not isinstance(first, Affine) else Composite(field, first)
+        folded = fold_percent(seen, run.working.grid)
         if folded > 0.1:
             warnings.append(
                 f"The field folds in {folded:.2f} % of its voxels; look at the warped image before using it."
@@ -134,7 +140,7 @@ def _register(
             },
             "similarity": {"measure": "NMI", "before": before, "start": started, "after": after},
             "folds_percent": folded,
-            "displacement_mm": displacement_in_mm(transform, run.working.grid),
+            "displacement_mm": displacement_in_mm(seen, run.working.grid),
             "inverse_round_trip_mm": round_trip,
             "warnings": warnings,
         }  # fmt: skip
