@@ -24,7 +24,8 @@ class NodeResult:
     transformNode: put on the moving volume in place of its present parent (or on anything that shares the moving
     volume's own space), it shows it on the fixed volume in the world. volumeNode: the moving volume resampled once on
     the fixed lattice, in the moving volume's number type. inverseNode: the same as transformNode for the fixed volume
-    onto the moving one. translatedNode: the moving volume in the fixed one's modality, on the fixed lattice.
+    onto the moving one. translatedNode: the moving volume in the fixed one's modality, on the fixed lattice,
+    in the fixed volume's number type.
     report: as engine.register gives it. result: the engine's own, in world space.
     """
 
@@ -121,7 +122,8 @@ def _deliver(scene, fixedNode, movingNode, outputs, local, back, warped, report,
             _show_as(volume, movingNode)
         if outputs["translated"] and result.translated is not None:
             translated = kept("translated", node_from_image(
-                result.translated, scene, f"{moving_name} as {fixed_name}", target("translated"), like=fixedNode
+                result.translated, scene, f"{moving_name} as {fixed_name}", target("translated"),
+                pixel_of(fixedNode), like=fixedNode,
             ))  # fmt: skip
             _show_as(translated, fixedNode)
         if back is not None:
