@@ -1,0 +1,170 @@
+"""Align: the rigid or affine transform with the greatest mutual information, from far away and from coarse to fine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core import Affine, Grid, Image, resample
+from ..losses.joint import joint_information
+from .body import body_points, box
+from .intensity import intensity_range
+from .network import Pair
+from .pose import PoseFrame
+from .reduce import averaged
+
+TURN_DEGREES = 35.0  # between the poses that the coarsest level starts from
+MARGIN = 0.25  # of the body's radius: how far around it points are drawn
+NEAR_OUTSIDE = 0.25  # what a point that leaves the moving image counts, at the two coarsest levels
+
+
+@dataclass(frozen=True)
+class Step:
+    """One level: how fine, with how many points and bins, from how many poses, which freedoms, how many steps."""
+
+    fineness: float  # radius of the body in voxels of the level
+    points: int
+    bins: int
+    keep: int
+    free: str
+    steps: int
+
+
+# the body's radius (root mean square) is about 60 mm in a head: voxels of 10, 6, 3 and 1.7 mm
+COARSE = (Step(6, 1500, 16, 6, "similar", 30), Step(10, 4000, 24, 2, "similar", 30))
+FINE = (Step(20, 10000, 32, 1, "all", 40), Step(36, 25000, 32, 1, "all", 40))
+
+
+def align(
+    pair: Pair, kind: str = "affine", seed: int = 0, tick: Callable[[float], None] = lambda share: None
+) -> Affine:
+    """The transform (fixed LPS mm to moving LPS mm) of `kind` rigid or affine that tells most of one image from the
+    other.
+
+    Mutual information by Mattes et al. 2003, of points drawn from the fixed image's body and around it; gradients
+    through the moving image (`losses.joint`). Several turns about the centres of mass are tried on a coarse level, the
+    best go on to the finer ones. Masks: points are drawn inside the fixed one, and count where they meet the moving
+    one. The same seed gives the same transform; the caller's random numbers are not touched.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    body, other = body_points(pair.fixed, pair.fixed_mask), body_points(pair.moving, pair.moving_mask)
+    centre = body.mean(0)
+    radius = float((body - centre).square().sum(1).mean().sqrt())
+    frame = PoseFrame(centre, other.mean(0), radius)
+    poses = frame.turned(TURN_DEGREES)
+    steps = COARSE + FINE
+    for number, step in enumerate(steps):
+        level = Level.of(pair, body, radius, step, generator, NEAR_OUTSIDE if step in COARSE else 0.0)
+        poses, scores = _climbed(level, frame, poses, kind, step)
+        best = scores.argsort(descending=True, stable=True)[: step.keep]
+        poses = poses[best]
+        tick((number + 1) / len(steps))
+    return frame.affine(poses[0])
+
+
+@dataclass
+class Level:
+    """points: (N, D) fixed LPS mm, relative to nothing; fixed_bin: (N,); moving: (2, *shape), grey levels in [0, 1]
+    and where they count; to_index: LPS mm to the moving tensor's index; outside: what a point beyond it counts."""
+
+    points: Tensor
+    fixed_bin: Tensor
+    moving: Tensor
+    grid: Grid
+    bins: int
+    outside: float
+    outside_level: float
+
+    @classmethod
+    def of(cls, pair: Pair, body: Tensor, radius: float, step: Step, generator, outside: float) -> Level:
+        spacing = radius / step.fineness
+        fixed, inside = _fixed_level(pair, body, radius, spacing)
+        bottom, top = intensity_range(fixed.tensor)
+        grey = ((fixed.tensor[0] - bottom) / max(top - bottom, 1e-12)).clamp(0, 1)
+        where = torch.nonzero(inside.flatten())[:, 0]
+        chosen = where[torch.randint(len(where), (step.points,), generator=generator)]
+        # anywhere in a voxel: points in step with the voxels would make the information prefer whole voxels
+        index = torch.stack(torch.unravel_index(chosen, fixed.grid.shape)[::-1], -1).double()
+        index += torch.rand(index.shape, generator=generator, dtype=torch.float64) - 0.5
+        read = _read(grey[None], index[None].float())[0][0]
+        matrix = fixed.grid.matrix
+        points = (index @ matrix[:-1, :-1].T + matrix[:-1, -1]).float()
+        fixed_bin = (read * step.bins).long().clamp(0, step.bins - 1)
+        moving, level = _moving_level(pair, spacing)
+        return cls(points, fixed_bin, moving.tensor, moving.grid, step.bins, outside, level)
+
+    def information(self, linear: Tensor, centre: Tensor, fixed_centre: Tensor) -> tuple[Tensor, Tensor]:
+        """(information, surrogate) of (B, D, D) linear parts that send `fixed_centre` to (B, D) `centre`."""
+        moved = (self.points - fixed_centre.float()) @ linear.transpose(1, 2) + centre[:, None]
+        inverse = self.grid.inverse_matrix.float()
+        index = moved @ inverse[:-1, :-1].T + inverse[:-1, -1]
+        read = _read(self.moving, index)
+        size = torch.tensor(self.grid.size)
+        with torch.no_grad():
+            beyond = (torch.maximum(-0.5 - index, index - (size - 0.5))).amax(-1).clamp(0, 1)
+            weight = read[1].detach() * (1 - beyond) + self.outside * beyond
+        grey = torch.where(beyond > 0.5, torch.full_like(read[0], self.outside_level), read[0])
+        information, surrogate = joint_information(self.fixed_bin, grey, weight, self.bins)
+        return information, surrogate
+
+
+def _fixed_level(pair: Pair, body: Tensor, radius: float, spacing: float) -> tuple[Image, Tensor]:
+    """The fixed image around its body on a regular lattice, and where points may be drawn."""
+    low, high = box(body)
+    margin = MARGIN * radius
+    size = tuple(max(1, round(float(e) / spacing)) for e in (high - low + 2 * margin))
+    grid = Grid.regular(size, spacing, (low + high) / 2)
+    image = resample(averaged(pair.fixed, grid), grid, None, "linear", pair.fixed_fill)
+    within = Image(torch.ones((1, *pair.fixed.grid.shape), dtype=torch.uint8), pair.fixed.grid)
+    inside = resample(within, grid, None, "nearest", 0).tensor[0] > 0
+    if pair.fixed_mask is not None and (masked := inside & pair.fixed_mask.on(grid)).any():
+        inside = masked
+    return image, inside
+
+
+def _moving_level(pair: Pair, spacing: float) -> tuple[Image, float]:
+    """(2, *shape): grey levels in [0, 1] and where they count; and the background's grey level."""
+    target = Grid.regular(tuple(max(1, round(float(e) / spacing)) for e in pair.moving.grid.extent), spacing)
+    coarse = averaged(pair.moving, Grid(target.size, target.spacing, target.origin, pair.moving.grid.direction))
+    bottom, top = intensity_range(coarse.tensor)
+    grey = ((coarse.tensor - bottom) / max(top - bottom, 1e-12)).clamp(0, 1)
+    if pair.moving_mask is None:
+        counts = torch.ones_like(grey)
+    else:
+        counts = pair.moving_mask.on(coarse.grid)[None].float()
+    level = min(1.0, max(0.0, (pair.moving_fill - bottom) / max(top - bottom, 1e-12)))
+    return Image(torch.cat([grey, counts]), coarse.grid), level
+
+
+def _read(tensor: Tensor, index: Tensor) -> Tensor:
+    """(C, *shape) at (B, N, D) index positions I, J(, K): (C, B, N), the border held outside."""
+    d = index.shape[-1]
+    size = torch.tensor(tensor.shape[:0:-1])
+    normal = ((index * 2 + 1) / size - 1).reshape(1, *index.shape[:2], *([1] * (d - 2)), d)
+    read = F.grid_sample(tensor[None], normal, padding_mode="border", align_corners=False)
+    return read.reshape(tensor.shape[0], *index.shape[:2])
+
+
+def _climbed(level: Level, frame: PoseFrame, poses: Tensor, kind: str, step: Step) -> tuple[Tensor, Tensor]:
+    """Each of (B, numbers) poses after `step.steps` of Adam uphill, and its information then."""
+    free = frame.free(kind if step.free == "all" or kind == "rigid" else step.free)
+    spacing = frame.radius / step.fineness
+    moved = torch.zeros(poses.shape[0], free.shape[0], requires_grad=True)
+    optimiser = torch.optim.Adam([moved], lr=spacing / 2, betas=(0.8, 0.95))
+    for turn in range(step.steps):
+        for group in optimiser.param_groups:  # from half a voxel a step to a fortieth
+            group["lr"] = spacing * 0.5 * 0.05 ** (turn / max(1, step.steps - 1))
+        optimiser.zero_grad()
+        linear, centre = frame.matrices(poses + moved @ free)
+        _, surrogate = level.information(linear, centre, frame.fixed_centre)
+        (-surrogate.sum()).backward()
+        optimiser.step()
+    with torch.no_grad():
+        poses = poses + moved @ free
+        linear, centre = frame.matrices(poses)
+        information, _ = level.information(linear, centre, frame.fixed_centre)
+    return poses, information
