@@ -93,9 +93,14 @@ def test_an_unknown_method_or_setting_is_a_sentence():
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_a_first_network_at_half_the_resolution_gives_a_field_as_fine(dimension):
+def test_a_first_network_at_half_the_resolution_moves_by_the_same_distances(dimension):
+    """Its velocity lies on a quarter of the lattice: a constant of one voxel there is four voxels of the working
+    lattice."""
     method = build("hierarchical", dimension, {**SETTINGS, "coarse_widths": [4, 6]}).eval()
     shape = SHAPES[dimension]
     fixed, moving = torch.rand(1, 1, *shape), torch.rand(1, 1, *shape)
-    assert method.coarse_velocity(fixed, moving).shape == (1, dimension, *[n // 2 for n in shape])
+    torch.nn.init.zeros_(method.g1.head.weight)
+    torch.nn.init.ones_(method.g1.head.bias)
+    assert method.coarse_displacement(fixed, moving).shape == (1, dimension, *[n // 2 for n in shape])
+    assert torch.allclose(method(fixed, moving, stages=1).displacement, torch.tensor(4.0), atol=1e-4)
     assert method.multiple == 8

@@ -126,3 +126,24 @@ def test_validation_of_the_truth_has_no_error():
     perfect, start = validate(oracle, pairs, 2.0)["all"], validate(oracle, pairs, 2.0, identity=True)["all"]
     assert perfect.error_mm == 0 and perfect.dice > 0.9 and perfect.folds == 0
     assert start.error_mm > 1 and start.dice < perfect.dice
+
+
+def test_a_coarser_sampler_draws_the_same_anatomy_on_half_the_voxels():
+    fine = sampler((48, 56, 48))
+    coarse = fine.coarser(2)
+    assert coarse.spacing == 4.0 and coarse.recipes[0].shape == (24, 28, 24)
+    pair = coarse.draw(torch.Generator().manual_seed(3), coarse.recipes[0])
+    assert label_dice(pair.fixed_labels, warp(pair.moving_labels, pair.truth, "nearest")) > 0.85
+    people = coarse.groups["phantom"]
+    assert people[0].images["t1"].shape == SUBJECTS[0].images["t1"].shape
+    assert people[0].images["t1"].std() <= SUBJECTS[0].images["t1"].std()
+
+
+def test_both_ways_mirrors_every_pair_and_knows_no_field_back():
+    s = sampler((48, 48))
+    g = torch.Generator().manual_seed(1)
+    batch = collate([s.draw(g, s.recipes[0])], 3, g)
+    both = batch.both_ways()
+    assert torch.equal(both.fixed[1:], batch.moving) and torch.equal(both.moving[1:], batch.fixed)
+    assert torch.equal(both.fixed_members[1:], batch.moving_members)
+    assert both.has_truth.tolist() == [True, False]

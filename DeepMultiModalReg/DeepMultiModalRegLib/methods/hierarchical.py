@@ -20,8 +20,8 @@ class Hierarchical(Method):
     """G1, G2, G3 in 2D or 3D. Fields come from stationary velocities on a lattice of half the resolution.
 
     widths: channels of both U-Nets' levels (finest first); mask_width, mask_code: size of G2; steps: squarings;
-    coarse_widths: G1 sees both images at half the resolution, in 3D an eighth of the work, with these widths; its
-    field is as fine as without.
+    coarse_widths: G1 sees both images at half the resolution, with these widths, and its velocity lies on a quarter:
+    in 3D a tenth of the work, and the sizes of motion that it is there for.
     G3 sees the moving and the translated image already warped by phi0, so that it looks for what is left; the paper
     feeds them unwarped, and then G3 has to find phi0 again.
     """
@@ -43,14 +43,13 @@ class Hierarchical(Method):
         if coarse_widths is None:
             self.g1 = UNet(dimension, 2, dimension, tuple(widths))
         else:
-            self.g1 = UNet(dimension, 2, dimension, tuple(coarse_widths), full=16)
+            self.g1 = UNet(dimension, 2, dimension, tuple(coarse_widths))
         self.g2 = AdditiveMask(dimension, mask_width, mask_code)
         self.g3 = UNet(dimension, 3, dimension, tuple(widths))
 
     def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False, stages: int = 3) -> MethodOutput:
         """As Method.forward; `stages` 1 stops after G1 (the published method's VoxelMorph baseline)."""
-        coarse = self.coarse_velocity(fixed, moving)
-        u0 = integrate(coarse, self.steps)
+        u0 = self.coarse_displacement(fixed, moving)
         full = enlarge(u0, fixed.shape[2:])
         if stages == 1:
             return MethodOutput(full)
@@ -60,10 +59,16 @@ class Hierarchical(Method):
         whole = enlarge(follow(u0, u1), fixed.shape[2:])
         return MethodOutput(whole, translated if translate else None)
 
+    def coarse_displacement(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """phi0: (N, D, *shape / 2), voxels of the half-resolution lattice."""
+        if self.coarse_first:
+            fixed, moving = halve(fixed), halve(moving)
+            return enlarge(integrate(self.coarse_velocity(fixed, moving), self.steps), fixed.shape[2:])
+        return integrate(self.coarse_velocity(fixed, moving), self.steps)
+
     def coarse_velocity(self, fixed: Tensor, moving: Tensor) -> Tensor:
-        """G1: (N, D, *shape / 2), voxels of the half-resolution lattice."""
-        pair = torch.cat([fixed, moving], 1)
-        return self.g1(halve(pair) if self.coarse_first else pair).float()
+        """G1: (N, D, *shape / 2), voxels of a lattice of half the resolution of what it is given."""
+        return self.g1(torch.cat([fixed, moving], 1)).float()
 
     def translation(self, fixed: Tensor, moving: Tensor, aligned: Tensor) -> Tensor:
         """G2: the moving image in the fixed's modality, M + Mask, unwarped."""

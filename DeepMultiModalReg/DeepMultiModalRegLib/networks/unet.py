@@ -59,7 +59,7 @@ class UNet(nn.Module):
             last = full
         self.head = CONVOLUTION[dimension](last, outputs, 3, 1, 1)
         if zero_output:  # start at the identity, with a gradient of every sign
-            nn.init.normal_(self.head.weight, 0, 1e-5)
+            nn.init.normal_(self.head.weight, 0, 1e-4)
             nn.init.zeros_(self.head.bias)
         for module in self.modules():
             if isinstance(module, CONVOLUTION[dimension]) and module is not self.head:

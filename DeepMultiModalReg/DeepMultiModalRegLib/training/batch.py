@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..networks.warp import halve
 from .pairs import Pair
 
 
@@ -25,11 +24,6 @@ class Batch:
     truth: Tensor
     has_truth: Tensor
 
-    def halved(self) -> Batch:
-        """The same pairs at half the resolution; memberships become shares of a voxel."""
-        members = [None if m is None else halve(m) for m in (self.fixed_members, self.moving_members)]
-        return Batch(halve(self.fixed), halve(self.moving), *members, halve(self.truth) / 2, self.has_truth)
-
     def both_ways(self) -> Batch:
         """Every pair and its mirror image with fixed and moving exchanged; the field back is not known."""
         return Batch(
@@ -42,7 +36,7 @@ class Batch:
         )
 
 
-def collate(pairs: list[Pair], labels: int, generator: torch.Generator, least_voxels: int = 20) -> Batch:
+def collate(pairs: list[Pair], labels: int, generator: torch.Generator, least_voxels: int = 10) -> Batch:
     """Pairs of one shape to a Batch with `labels` label memberships each, drawn from those that both images show.
 
     A pair without labels, or with fewer, has empty memberships, on which soft Dice is exactly 1.

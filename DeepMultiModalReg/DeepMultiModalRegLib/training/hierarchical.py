@@ -42,8 +42,6 @@ class HierarchicalObjective:
 
     def _coarse(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         velocity = self.method.coarse_velocity(batch.fixed, batch.moving)
-        if self.method.coarse_first:  # the loss on the coarse lattice too: G3 is there for the rest
-            batch = batch.halved()
         shape = batch.fixed.shape[2:]
         steps = self.method.steps
         forward = enlarge(integrate(velocity, steps), shape)
@@ -80,7 +78,7 @@ class HierarchicalObjective:
 
     def _first(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """phi0 at full resolution, the moving image warped by it, and phi0 on its own lattice."""
-        u0 = integrate(self.method.coarse_velocity(batch.fixed, batch.moving), self.method.steps)
+        u0 = self.method.coarse_displacement(batch.fixed, batch.moving)
         full = enlarge(u0, batch.fixed.shape[2:])
         return full, warp(batch.moving, full), u0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -71,6 +71,13 @@ class PairSampler:
         self.spacing = spacing
         self.pose_ranges = pose_ranges
         self.pair_ranges = pair_ranges
+
+    def coarser(self, factor: int) -> PairSampler:
+        """The same pairs' recipes on lattices of `factor` times the spacing; real images smoothed to suit it."""
+        recipes = [replace(r, shape=tuple(n // factor for n in r.shape)) for r in self.recipes]
+        spacing = self.spacing * factor
+        subjects = [s.smoothed(spacing) for group in self.groups.values() for s in group]
+        return PairSampler(subjects, recipes, spacing, self.pose_ranges, self.pair_ranges)
 
     def recipe(self, generator: torch.Generator, shape: tuple[int, ...] | None = None) -> Recipe:
         """A recipe by its weight, of those with the working lattice `shape` if given."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..core import Grid, InputError
 from ..engine.intensity import normalise
@@ -33,6 +34,19 @@ class Subject:
     labels: Tensor | None = None
     table: TissueTable | None = None
     centre: Tensor | None = None
+
+    def smoothed(self, spacing: float) -> Subject:
+        """The same subject with images averaged over blocks, ready to be read on a lattice of `spacing` mm."""
+        block = max(1, int(0.8 * spacing / max(self.grid.spacing)))
+        if block == 1 or not self.images:
+            return self
+        images = {
+            m: F.avg_pool3d(x[None], block, 1, block // 2, count_include_pad=False)[0] for m, x in self.images.items()
+        }
+        shape = self.grid.shape
+        return replace(
+            self, images={m: x[:, : shape[0], : shape[1], : shape[2]].contiguous() for m, x in images.items()}
+        )
 
 
 def load_subjects(source: dict, data: Path) -> list[Subject]:

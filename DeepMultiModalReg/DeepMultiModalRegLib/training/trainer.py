@@ -21,7 +21,8 @@ from .validation import Score, validate, validation_pairs
 class Trainer:
     """Trains a method's stages on drawn pairs and leaves `checkpoint.pt`, `log.jsonl` and pictures in `out`.
 
-    settings: the `training` part of a configuration: seed, batch, labels, stages {name: {steps, rate}}, validate_every,
+    settings: the `training` part of a configuration: seed, batch, labels, stages {name: {steps, rate, batch, coarser,
+    both_ways}}, validate_every,
     validate_each. A run that is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have
     drawn.
     """
@@ -69,11 +70,12 @@ class Trainer:
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         running: dict[str, float] = {}
+        sampler = self.sampler.coarser(plan["coarser"]) if "coarser" in plan else self.sampler
         while self.step < plan["steps"]:
             begun = time.monotonic()
             for group in optimizer.param_groups:
                 group["lr"] = rate(plan["rate"], self.step, plan["steps"])
-            values = self._step(stage, network, optimizer)
+            values = self._step(stage, sampler, network, optimizer)
             self.step += 1
             self.seconds += time.monotonic() - begun
             for name, value in values.items():
@@ -88,13 +90,14 @@ class Trainer:
                 return False
         return True
 
-    def _step(self, stage: str, network, optimizer) -> dict[str, float]:
-        recipe = self.sampler.recipe(self.generator)
-        pairs = [self.sampler.draw(self.generator, recipe)]
-        while len(pairs) < self.settings["batch"]:  # the pairs of a batch share a lattice, not a recipe
-            pairs.append(self.sampler.draw(self.generator, self.sampler.recipe(self.generator, recipe.shape)))
+    def _step(self, stage: str, sampler: PairSampler, network, optimizer) -> dict[str, float]:
+        recipe = sampler.recipe(self.generator)
+        pairs = [sampler.draw(self.generator, recipe)]
+        plan = self.settings["stages"][stage]
+        while len(pairs) < plan.get("batch", self.settings["batch"]):  # one lattice, any of its recipes
+            pairs.append(sampler.draw(self.generator, sampler.recipe(self.generator, recipe.shape)))
         batch = collate(pairs, self.settings["labels"], self.generator)
-        if self.settings["stages"][stage].get("both_ways"):
+        if plan.get("both_ways"):
             batch = batch.both_ways()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.get("bfloat16", True)):
             terms = self.objective.terms(stage, batch, self.generator)
