@@ -136,6 +136,27 @@ def test_the_warped_image_is_filled_with_the_background_or_what_is_asked_for():
     assert float(register(FIXED, ct, method, fill=55.0).warped.tensor[corner]) == 55
 
 
+def test_warping_in_slabs_equals_warping_at_once_and_can_be_stopped_between_them(monkeypatch):
+    method = model_of(Wavy(3))
+    whole = register(FIXED, MOVING, method)
+    told = []
+    monkeypatch.setattr("DeepMultiModalRegLib.engine.warping.SLAB_VOXELS", 36 * 32 * 5)
+    slabs = register(FIXED, MOVING, method, progress=lambda fraction, step: told.append(step))
+    torch.testing.assert_close(slabs.warped.tensor, whole.warped.tensor, atol=0.05, rtol=0)  # of 1000 grey levels
+    assert told.count("warping") >= 7 and slabs.warped.grid == whole.warped.grid
+
+
+def test_ct_given_to_a_model_that_was_not_trained_for_it_is_warned_of():
+    from dataclasses import replace
+
+    model = model_of(Constant(0.0, 0.0, 0.0))
+    ct = Image(MOVING.tensor * 2 - 1000, GRID)
+    warned = register(FIXED, ct, replace(model, modalities=("T1", "T2"))).report["warnings"]
+    assert any("moving image looks like CT" in w for w in warned)
+    assert register(FIXED, ct, replace(model, modalities=("MR", "CT"))).report["warnings"] == []
+    assert register(FIXED, ct, model).report["warnings"] == []
+
+
 def test_the_translated_image_is_the_methods_on_the_fixed_lattice_in_the_fixed_intensities():
     fixed = Image(FIXED.tensor * 2 + 50, GRID)
     result = register(fixed, MOVING, model_of(Constant(0.0, 0.0, 0.0)), start="moments", translated=True)

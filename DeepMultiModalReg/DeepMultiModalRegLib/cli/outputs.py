@@ -54,11 +54,13 @@ class Outputs:
             for role, folder in self._staged.items():
                 for part in sorted(p for p in folder.iterdir() if p.is_file()):
                     moved.append(_move(part, self._paths[role].parent / part.name))
-        except OSError as error:
+        except BaseException as error:
             for target, old in reversed(moved):
                 target.unlink(missing_ok=True)
                 if old is not None:
                     os.replace(old, target)
+            if not isinstance(error, OSError):
+                raise
             raise InputError(
                 f"The outputs cannot be put in place ({error.strerror}); free the place or choose another."
             ) from error

@@ -33,6 +33,7 @@ class LoadedModel:
     spacing: float
     sha256: str = ""
     reason: str = "given by the caller"
+    modalities: tuple[str, ...] = ("any",)
 
     @property
     def dimension(self) -> int:
@@ -88,7 +89,8 @@ def load(model: str | ModelDescription, reason: str = "chosen by the caller") ->
     key = (description.folder.resolve(), digest)
     if key not in _loaded:
         _loaded[key] = _network(description, raw)
-    return LoadedModel(description.name, _loaded[key], description.spacing, digest, reason)
+    modalities = tuple(description.modalities)
+    return LoadedModel(description.name, _loaded[key], description.spacing, digest, reason, modalities)
 
 
 def _checked_weights(description: ModelDescription) -> bytes:

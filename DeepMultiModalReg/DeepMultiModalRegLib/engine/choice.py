@@ -64,3 +64,12 @@ def _serves(trained: list[str], kind: str) -> float:
     if kind in trained or (kind == "MR" and MR & set(trained)) or (kind in MR and "MR" in trained):
         return 1.0
     return 0.9 if "any" in trained else 0.0
+
+
+def unsuited(model: LoadedModel, fixed: Image, moving: Image) -> list[str]:
+    """A warning for an image that is surely of a kind the model was not trained for. Only CT is ever sure."""
+    return [
+        f"The {role} image looks like CT, but the model '{model.name}' was trained for {', '.join(model.modalities)}."
+        for role, image in (("fixed", fixed), ("moving", moving))
+        if guess_modality(image) == "CT" and not _serves(list(model.modalities), "CT")
+    ]

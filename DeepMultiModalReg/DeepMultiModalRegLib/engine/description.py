@@ -106,11 +106,11 @@ def _parse(path: Path) -> object:
 
 
 def _refuse_tricks(text: str, path: Path) -> None:
-    """Raises InputError for YAML that is small but costs gigabytes (aliases of aliases) or minutes (deep nesting) to read."""
+    """Raises InputError for small YAML that costs gigabytes (aliases of aliases) or minutes (deep nesting) to read."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise InputError(f"The model description {path} uses YAML aliases, which are refused; write it out.")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise InputError(f"The model description {path} is nested too deeply to be one of a model; install it again.")
+            raise InputError(f"The model description {path} is nested too deeply for one; install the model again.")

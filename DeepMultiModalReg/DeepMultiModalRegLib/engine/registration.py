@@ -7,7 +7,7 @@ from .body import body_points
 from .catalogue import LoadedModel, load
 from .chain import chained, inverted
 from .checks import check_pair
-from .choice import choose
+from .choice import choose, unsuited
 from .device import Precision, choose_device
 from .foreground import background
 from .masks import Mask
@@ -18,6 +18,7 @@ from .result import Result
 from .similarity import Similarity
 from .stages import CancelledCheck, Progress, Stages
 from .start import check_overlap, first_alignment
+from .warping import warp
 from .working import Working, working_lattice
 
 WORSE_START = 0.005  # loss of NMI by the start that is worth a word
@@ -95,10 +96,11 @@ def _register(
         pair = Pair(fixed, moving, *masks, *fills)
     with stages.step("loading the model", 0.05, 0.1):
         chosen = _model(model, fixed, moving, modalities)
+        warnings = unsuited(chosen, fixed, moving)
     with stages.step("start", 0.1, 0.2):
         body = body_points(fixed, masks[0])
         first = first_alignment(fixed, moving, start, body, body_points(moving, masks[1]))
-        warnings = check_overlap(body, moving, first, start)
+        warnings += check_overlap(body, moving, first, start)
         similarity = Similarity(fixed, moving, fills[1])
         before, started = similarity(None), similarity(first)
         if before - started > WORSE_START:
@@ -115,8 +117,8 @@ def _register(
     if inverse:
         with stages.step("inverse", 0.8, 0.85):
             back, round_trip = inverted(transform)
-    with stages.step("warping", 0.85, 0.95):
-        warped = resample(moving, fixed.grid, transform, "linear", fills[1])
+    with stages.step("warping", 0.85, 0.95) as tick:
+        warped = warp(moving, fixed.grid, transform, fills[1], tick)
         rendered = _rendered(run, field, fixed, fills[0]) if translated else None
         if translated and rendered is None:
             warnings.append(f"The model '{chosen.name}' renders no translated image.")
@@ -136,6 +138,7 @@ def _register(
             "parameters": {
                 "start": start_in_words(start, first), "refine": refine, "device": device, "seed": seed,
                 "fixed_mask": fixed_mask is not None, "moving_mask": moving_mask is not None, "fill": fills[1],
+                "modalities": list(modalities) if modalities else None,
                 "working": run.working.describe(),
             },
             "similarity": {"measure": "NMI", "before": before, "start": started, "after": after},
