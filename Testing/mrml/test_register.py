@@ -319,3 +319,20 @@ def test_the_same_nodes_give_the_same_field_as_the_engine_bit_for_bit(scene) -> 
     assert torch.equal(nodes.result.transform.dense.field.tensor, plain.transform.dense.field.tensor)
     assert torch.equal(nodes.result.transform.affine.matrix, plain.transform.affine.matrix)
     assert torch.equal(image_from_node(nodes.volumeNode).tensor.float(), plain.warped.tensor.round())
+
+
+def test_single_slices_are_registered_in_their_plane(scene, tmp_path) -> None:
+    slice_grid = make_grid((40, 36, 1), (1.1, 0.9, 5.0), (-7, -5, 2), rotation(25, 10, -15))
+    fixed = node_from_image(phantom(slice_grid), scene, "fixed slice")
+    moving = node_from_image(phantom(slice_grid, (3, 2, 0)), scene, "moving slice")
+    result = run(fixed, moving, model=model_of(Constant(0.7, -1.1)))
+    theirs = sitk.ReadTransform(str(save_node(result.transformNode, tmp_path / "T.h5")))
+    x = slice_grid.points(torch.float64).reshape(-1, 3)
+    y = result.result.transform.points(x)
+    assert np.abs(np.array([theirs.TransformPoint(p) for p in x.tolist()]) - y.numpy()).max() < 1e-4
+    normal = torch.linalg.cross(slice_grid.matrix[:3, 0], slice_grid.matrix[:3, 1])
+    assert ((y - x) @ normal / normal.norm()).abs().max() < 2.0 < (y - x).norm(dim=1).max()  # the start may leave it
+    moving.SetAndObserveTransformNodeID(result.transformNode.GetID())
+    shown = slicer.vtkSlicerVolumesLogic.ResampleVolumeToReferenceVolume(moving, fixed)
+    difference = slicer.util.arrayFromVolume(shown) - slicer.util.arrayFromVolume(result.volumeNode)
+    assert np.abs(difference).max() < 0.1

@@ -10,7 +10,7 @@ from .transform import Composite, DenseField, Transform, split
 
 
 def compose(outer: Transform, inner: Transform, grid: Grid) -> Transform:
-    """x -> outer(inner(x)). Exact while the inner is affine-free or both are affine; else sampled on `grid`.
+    """x -> outer(inner(x)). Exact where the outer one is affine; else sampled on `grid`, exact at its voxels.
 
     The result keeps the form Composite(dense, affine): with outer = A o (id + v) and inner = B o (id + u) it is
     (A B) o (id + w), where B (x + w) = inner(x) + v(inner(x)).
