@@ -130,10 +130,11 @@ def test_validation_of_the_truth_has_no_error():
 
 def test_a_coarser_sampler_draws_the_same_anatomy_on_half_the_voxels():
     fine = sampler((48, 56, 48))
-    coarse = fine.coarser(2)
+    coarse = fine.on(coarser=2)
     assert coarse.spacing == 4.0 and coarse.recipes[0].shape == (24, 28, 24)
     pair = coarse.draw(torch.Generator().manual_seed(3), coarse.recipes[0])
     assert label_dice(pair.fixed_labels, warp(pair.moving_labels, pair.truth, "nearest")) > 0.85
+    assert fine.on(shape=(32, 32, 32)).recipes[0].shape == (32, 32, 32)
     people = coarse.groups["phantom"]
     assert people[0].images["t1"].shape == SUBJECTS[0].images["t1"].shape
     assert people[0].images["t1"].std() <= SUBJECTS[0].images["t1"].std()

@@ -72,11 +72,15 @@ class PairSampler:
         self.pose_ranges = pose_ranges
         self.pair_ranges = pair_ranges
 
-    def coarser(self, factor: int) -> PairSampler:
-        """The same pairs' recipes on lattices of `factor` times the spacing; real images smoothed to suit it."""
-        recipes = [replace(r, shape=tuple(n // factor for n in r.shape)) for r in self.recipes]
-        spacing = self.spacing * factor
-        subjects = [s.smoothed(spacing) for group in self.groups.values() for s in group]
+    def on(self, coarser: int = 1, shape: tuple[int, ...] | None = None) -> PairSampler:
+        """The same recipes on lattices of `coarser` times the spacing, real images smoothed to suit it, or all of one shape.
+
+        A smaller shape shows the middle of the head alone, at a fraction of the work.
+        """
+        shapes = [tuple(shape) if shape else tuple(n // coarser for n in r.shape) for r in self.recipes]
+        recipes = [replace(r, shape=s) for r, s in zip(self.recipes, shapes, strict=True)]
+        spacing = self.spacing * coarser
+        subjects = [s if coarser == 1 else s.smoothed(spacing) for group in self.groups.values() for s in group]
         return PairSampler(subjects, recipes, spacing, self.pose_ranges, self.pair_ranges)
 
     def recipe(self, generator: torch.Generator, shape: tuple[int, ...] | None = None) -> Recipe:

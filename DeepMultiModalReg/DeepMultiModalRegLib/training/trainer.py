@@ -22,7 +22,7 @@ class Trainer:
     """Trains a method's stages on drawn pairs and leaves `checkpoint.pt`, `log.jsonl` and pictures in `out`.
 
     settings: the `training` part of a configuration: seed, batch, labels, stages {name: {steps, rate, batch, coarser,
-    both_ways}}, validate_every,
+    shape, both_ways}}, validate_every,
     validate_each. A run that is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have
     drawn.
     """
@@ -70,7 +70,8 @@ class Trainer:
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         running: dict[str, float] = {}
-        sampler = self.sampler.coarser(plan["coarser"]) if "coarser" in plan else self.sampler
+        lattice = {key: plan[key] for key in ("coarser", "shape") if key in plan}
+        sampler = self.sampler.on(**lattice) if lattice else self.sampler
         while self.step < plan["steps"]:
             begun = time.monotonic()
             for group in optimizer.param_groups:
