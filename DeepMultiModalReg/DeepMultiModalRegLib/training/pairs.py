@@ -73,7 +73,8 @@ class PairSampler:
         self.pair_ranges = pair_ranges
 
     def on(self, coarser: int = 1, shape: tuple[int, ...] | None = None) -> PairSampler:
-        """The same recipes on lattices of `coarser` times the spacing, real images smoothed to suit it, or all of one shape.
+        """The same recipes on lattices of `coarser` times the spacing, real images smoothed to suit it, or all of one
+        shape.
 
         A smaller shape shows the middle of the head alone, at a fraction of the work.
         """
