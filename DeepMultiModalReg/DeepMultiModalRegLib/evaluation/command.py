@@ -13,6 +13,7 @@ from ..core import InputError, RegistrationError
 from .peer_worker import PEERS
 
 EXPERIMENTS = ("slices", "timing")
+DEFAULTS = {"slices": 60, "deformation": 6.0, "refine": 0, "seed": 0, "device": "auto"}  # not worth saying
 
 
 def add_arguments(subparsers) -> None:
@@ -36,6 +37,7 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--no-surfaces", action="store_true", help="leave HD95 out (it takes seconds a row)")
         parser.add_argument("--slices", type=int, default=60, metavar="N", help="pairs of the slices experiment")
+        parser.add_argument("--deformation", type=float, default=6.0, metavar="PX", help="its largest deformation")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,13 +63,13 @@ def run(options: argparse.Namespace) -> int:
 
 def chosen_models(names: str, dimension: int | None = None) -> list[str]:
     """The models asked for; of all, those of the dimension."""
-    from ..engine import catalogue
+    from ..engine import installed_models
 
     if names == "none":
         return []
     if names != "all":
         return [name for name in names.split(",") if name]
-    models, broken = catalogue()
+    models, broken = installed_models()
     for sentence in broken:
         print(sentence, file=sys.stderr)
     return [model.name for model in models if dimension in (None, model.dimension)]
@@ -109,7 +111,7 @@ def processor() -> str:
     return f"{name}, {cores} cores"
 
 
-def in_words(facts: dict) -> str:
+def facts_in_words(facts: dict) -> str:
     """`about` as lines of Markdown."""
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     machine = f"{facts['processor']}, {facts['threads']} threads, device {facts['device']} ({facts['device_name']})"
@@ -117,7 +119,7 @@ def in_words(facts: dict) -> str:
 
 
 def _worth_saying(key: str, value) -> bool:
-    return key not in ("run", "command", "out", "data", "debug", "slices") and value not in (None, False, "")
+    return key not in ("run", "command", "out", "data", "debug") and value not in (None, False, "", DEFAULTS.get(key))
 
 
 def _tabulate(options: argparse.Namespace) -> int:
@@ -150,11 +152,11 @@ def _tabulate(options: argparse.Namespace) -> int:
             rows.append(row)
             print(_line(row), flush=True)
             if warped is not None:
-                path = options.out / (re.sub(r"[^A-Za-z0-9.-]+", "-", f"{case.name}_{name}") + ".png")
+                path = options.out / (re.sub(r"[^A-Za-z0-9._-]+", "-", f"{case.name}_{name}") + ".png")
                 pictures.write_png(pictures.panels(case.fixed, case.moving, warped, transform), path)
                 shown.append((case.name, name, path))
     facts = about(options)
-    text = "\n".join([in_words(facts), "## Means", "", table.grouped(rows), "## Every case", "", table.by_case(rows)])
+    text = f"{facts_in_words(facts)}\n## Means\n\n{table.grouped(rows)}\n## Every case\n\n{table.by_case(rows)}"
     table.write_csv(rows, options.out / "table.csv")
     table.write_rows(rows, facts, options.out / "table.json")
     write_text(text, options.out / "table.md")

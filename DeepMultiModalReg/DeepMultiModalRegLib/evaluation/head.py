@@ -23,6 +23,6 @@ def head_mask(image: Image, closing_mm: float = 4.0) -> Tensor:
     picture = sitk.BinaryMorphologicalOpening(picture, [min(1, r) for r in radius])
     picture = sitk.RelabelComponent(sitk.ConnectedComponent(picture), sortByObjectSize=True) == 1
     picture = sitk.ConstantPad(picture, radius, radius, 0)
-    picture = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(picture, radius))
+    picture = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(picture, radius, sitk.sitkBox))
     picture = sitk.Crop(picture, radius, radius)
     return torch.from_numpy(sitk.GetArrayFromImage(picture)).bool()

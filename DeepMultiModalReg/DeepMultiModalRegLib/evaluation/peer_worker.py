@@ -139,18 +139,18 @@ def main(path: str) -> None:
     package, make = PEERS[task["peer"]]
     with contextlib.redirect_stdout(sys.stderr):
         run = make()
-        before = _peak_megabytes()
+        before = peak_megabytes()
         seconds = []
         for job in task["jobs"]:
             os.makedirs(job["out"], exist_ok=True)
             seconds.append(run(job, task["seed"]))
     version = f"{package} {importlib.metadata.version(package)}"
-    answer = {"seconds": seconds, "peak_mb": _peak_megabytes(), "peak_mb_imported": before, "version": version}
+    answer = {"seconds": seconds, "peak_mb": peak_megabytes(), "peak_mb_imported": before, "version": version}
     with open(path + ".out", "w") as file:
         json.dump(answer, file)
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
     """Largest resident size of this process. Not getrusage's on Linux: that one starts from the parent's size."""
     with contextlib.suppress(OSError), open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024 / 1e6

@@ -16,12 +16,15 @@ COLUMNS = {  # key in a row: (heading, digits after the point)
     "error_p95_mm": ("95 % mm", 2),
     "error_max_mm": ("max mm", 1),
     "landmark_mean_mm": ("TRE mm", 2),
+    "mse_percent": ("MSE %", 3),
+    "psnr": ("PSNR dB", 2),
+    "ssim": ("SSIM", 3),
     "folds": ("folds %", 4),
     "log_jacobian_sd": ("sd log J", 3),
     "nmi_before": ("NMI before", 3),
     "nmi_after": ("NMI after", 3),
     "round_trip_mean_mm": ("round trip mm", 3),
-    "seconds": ("seconds", 2),
+    "seconds": ("seconds", 3),
     "peak_mb": ("peak MB", 0),
 }
 

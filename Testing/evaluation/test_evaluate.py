@@ -1,0 +1,107 @@
+"""The command evaluate from end to end on phantoms: rows, files, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+import torch
+import yaml
+from fakes import phantom, write_tiny_model
+
+from DeepMultiModalRegLib.core import Grid, Image
+from DeepMultiModalRegLib.evaluation.command import main
+from DeepMultiModalRegLib.io import write_image
+
+GRID = Grid.regular((40, 36, 32), (2.0, 2.0, 2.5))
+SHIFT = (8.0, -5.0, 4.0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    for name, shift in (("fixed", None), ("moving", SHIFT)):
+        image = phantom(GRID, shift)
+        write_image(image, tmp_path / f"{name}.nrrd")
+        write_image(Image((image.tensor / 300).round().to(torch.int16), GRID), tmp_path / f"{name}_labels.nrrd")
+    case = {
+        "name": "shifted",
+        "group": "phantoms",
+        "fixed": "fixed.nrrd",
+        "moving": "moving.nrrd",
+        "labels": {"lumps": {"fixed": "fixed_labels.nrrd", "moving": "moving_labels.nrrd"}},
+    }
+    other = {"name": "warped", "fixed": "fixed.nrrd", "moving": "fixed.nrrd", "mask": {"head": "fixed.nrrd"}}
+    other["warp"] = {"of": "moving", "seed": 2, "shift_mm": 6.0}
+    (tmp_path / "cases.yaml").write_text(yaml.safe_dump({"cases": [case, other]}))
+    monkeypatch.setenv("DEEPMULTIMODALREG_MODELS", str(tmp_path / "models"))
+    write_tiny_model(tmp_path / "models", "tiny-t1t2-3d")
+    return tmp_path
+
+
+def evaluate(folder: Path, *more: str) -> tuple[int, dict]:
+    out = folder / "out"
+    arguments = ["evaluate", "--cases", str(folder / "cases.yaml"), "--data", str(folder), "--out", str(out), *more]
+    code = main(arguments)
+    return code, json.loads((out / "table.json").read_text())
+
+
+def test_every_case_gets_a_row_for_each_method_and_the_figures_are_right(folder):
+    code, content = evaluate(folder, "--models", "tiny-t1t2-3d")
+    rows = {(row["case"], row["method"]): row for row in content["rows"]}
+    assert code == 0 and len(rows) == 6
+    assert rows["shifted", "moments"]["dice_lumps"] > 0.7 > rows["shifted", "identity"]["dice_lumps"] + 0.2
+    assert rows["shifted", "moments"]["hd95_lumps_mm"] < rows["shifted", "identity"]["hd95_lumps_mm"]
+    assert rows["warped", "moments"]["error_mean_mm"] < 0.5 < 2.0 < rows["warped", "identity"]["error_mean_mm"]
+    learned = rows["shifted", "tiny-t1t2-3d"]
+    assert learned["folds"] == 0.0 and learned["warped_disagreement"] < 1e-4 and learned["round_trip_mean_mm"] < 0.05
+    assert learned["nmi_after"] > learned["nmi_before"] and learned["seconds"] > 0 and learned["steps"]["network"] > 0
+
+
+def test_tables_and_pictures_are_written_and_say_what_made_them(folder):
+    _, content = evaluate(folder, "--models", "none", "--only", "phantoms", "--no-surfaces")
+    out = folder / "out"
+    assert "deepmultimodalreg evaluate" in content["about"]["command"] and content["about"]["versions"]["torch"]
+    text = (out / "table.md").read_text()
+    assert "### phantoms (1 case)" in text and "HD95" not in text
+    picture = sitk.ReadImage(str(out / "shifted_moments.png"))
+    assert picture.GetNumberOfComponentsPerPixel() == 3 and picture.GetSize()[0] > 4 * picture.GetSize()[1]
+    assert "shifted_moments.png" in (out / "index.html").read_text()
+
+
+def test_a_missing_peer_is_a_row_that_says_so_and_no_failure(folder, monkeypatch):
+    script = folder / "python"
+    script.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'ants'\" >&2\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("DEEPMULTIMODALREG_PEERS_PYTHON", str(script))
+    code, content = evaluate(folder, "--models", "none", "--peers", "ants-syn", "--only", "phantoms", "--no-surfaces")
+    assert code == 0
+    assert (
+        "is not installed" in content["rows"][-1]["error"]
+        and "is not installed" in (folder / "out/table.md").read_text()
+    )
+
+
+def test_a_row_that_fails_says_why_and_the_exit_code_tells(folder):
+    code, content = evaluate(
+        folder, "--models", "tiny-t1t2-3d", "--refine", "-5", "--only", "phantoms", "--no-surfaces"
+    )
+    assert code == 1
+    assert content["rows"][-1]["method"] == "tiny-t1t2-3d + refine -5" and content["rows"][-1]["error"]
+    assert "error" not in content["rows"][-2]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--models", "no-such-model"],
+        ["--models", "none", "--peers", "ants-magic"],
+        ["--only", "zzz"],
+        ["--cases", "zzz"],
+    ],
+)
+def test_wrong_options_are_a_sentence_with_exit_code_2(folder, more, capsys):
+    arguments = ["evaluate", "--cases", str(folder / "cases.yaml"), "--data", str(folder), "--out", str(folder / "out")]
+    assert main([*arguments, *more]) == 2
+    assert capsys.readouterr().err.strip().endswith(".")
