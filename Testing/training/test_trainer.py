@@ -40,7 +40,7 @@ def trainer(out, steps: dict[str, int], seed: int = 0) -> Trainer:
         "validate_every": 1000,
         "validate_each": 4,
         "bfloat16": False,
-        "stages": {name: {"steps": n, "rate": 3e-3} for name, n in steps.items()},
+        "stages": [{"network": name, "steps": n, "rate": 3e-3} for name, n in steps.items()],
     }
     s = FewPairs(sampler((32, 32)))
     return Trainer(method, HierarchicalObjective(method, WEIGHTS), s, s, plan, out)
@@ -54,7 +54,7 @@ def test_training_beats_its_start_and_leaves_a_log_and_pictures(tmp_path):
     assert whole.error_mm < 0.8 * start.error_mm
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert {r.get("validation") for r in rows} >= {"start", "g1", "g2", "g3"}
-    assert sorted(p.name for p in tmp_path.glob("*.png")) == ["g1-000150.png", "g2-000020.png", "g3-000040.png"]
+    assert sorted(p.name for p in tmp_path.glob("*.png")) == ["0-g1-000150.png", "1-g2-000020.png", "2-g3-000040.png"]
 
 
 def test_a_stage_changes_its_own_network_and_no_other(tmp_path):

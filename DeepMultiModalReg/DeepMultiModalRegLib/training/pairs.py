@@ -72,9 +72,15 @@ class PairSampler:
         self.pose_ranges = pose_ranges
         self.pair_ranges = pair_ranges
 
-    def on(self, coarser: int = 1, shape: tuple[int, ...] | None = None) -> PairSampler:
+    def on(
+        self,
+        coarser: int = 1,
+        shape: tuple[int, ...] | None = None,
+        pose: dict | None = None,
+        motion: dict | None = None,
+    ) -> PairSampler:
         """The same recipes on lattices of `coarser` times the spacing, real images smoothed to suit it, or all of one
-        shape.
+        shape, or with other ranges of pose and motion.
 
         A smaller shape shows the middle of the head alone, at a fraction of the work.
         """
@@ -82,7 +88,11 @@ class PairSampler:
         recipes = [replace(r, shape=s) for r, s in zip(self.recipes, shapes, strict=True)]
         spacing = self.spacing * coarser
         subjects = [s if coarser == 1 else s.smoothed(spacing) for group in self.groups.values() for s in group]
-        return PairSampler(subjects, recipes, spacing, self.pose_ranges, self.pair_ranges)
+        ranges = [
+            given if wanted is None else Ranges(**wanted)
+            for given, wanted in ((self.pose_ranges, pose), (self.pair_ranges, motion))
+        ]
+        return PairSampler(subjects, recipes, spacing, *ranges)
 
     def recipe(self, generator: torch.Generator, shape: tuple[int, ...] | None = None) -> Recipe:
         """A recipe by its weight, of those with the working lattice `shape` if given."""

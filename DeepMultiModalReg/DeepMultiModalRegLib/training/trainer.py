@@ -21,8 +21,8 @@ from .validation import Score, validate, validation_pairs
 class Trainer:
     """Trains a method's stages on drawn pairs and leaves `checkpoint.pt`, `log.jsonl` and pictures in `out`.
 
-    settings: the `training` part of a configuration: seed, batch, labels, stages {name: {steps, rate, batch, coarser,
-    shape, both_ways}}, validate_every,
+    settings: the `training` part of a configuration: seed, batch, labels, stages [{network, steps, horizon, rate,
+    batch, coarser, shape, pose, motion, both_ways}], validate_every,
     validate_each. A run that is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have
     drawn.
     """
@@ -54,29 +54,28 @@ class Trainer:
         deadline = None if seconds is None else time.monotonic() + seconds
         if self.stage_index == 0 and self.step == 0:
             self._log({"validation": "start", "scores": self._score("start", identity=True)})
-        stages = self.objective.stages
-        while self.stage_index < len(stages):
-            if not self._train(stages[self.stage_index], deadline):
+        while self.stage_index < len(self.settings["stages"]):
+            if not self._train(self.settings["stages"][self.stage_index], deadline):
                 return False
             self.stage_index, self.step, self.optimizer_state = self.stage_index + 1, 0, None
             self._checkpoint(None)
         return True
 
-    def _train(self, stage: str, deadline: float | None) -> bool:
-        plan = self.settings["stages"][stage]
+    def _train(self, plan: dict, deadline: float | None) -> bool:
+        stage = plan["network"]
         self.method.requires_grad_(False)
         network = self.objective.trained(stage).requires_grad_(True)
         optimizer = torch.optim.Adam(network.parameters(), lr=plan["rate"])
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         running: dict[str, float] = {}
-        lattice = {key: plan[key] for key in ("coarser", "shape") if key in plan}
-        sampler = self.sampler.on(**lattice) if lattice else self.sampler
+        changes = {key: plan[key] for key in ("coarser", "shape", "pose", "motion") if key in plan}
+        sampler = self.sampler.on(**changes) if changes else self.sampler
         while self.step < plan["steps"]:
             begun = time.monotonic()
             for group in optimizer.param_groups:
-                group["lr"] = rate(plan["rate"], self.step, plan["steps"])
-            values = self._step(stage, sampler, network, optimizer)
+                group["lr"] = rate(plan["rate"], self.step, plan.get("horizon", plan["steps"]))
+            values = self._step(plan, sampler, network, optimizer)
             self.step += 1
             self.seconds += time.monotonic() - begun
             for name, value in values.items():
@@ -91,10 +90,10 @@ class Trainer:
                 return False
         return True
 
-    def _step(self, stage: str, sampler: PairSampler, network, optimizer) -> dict[str, float]:
+    def _step(self, plan: dict, sampler: PairSampler, network, optimizer) -> dict[str, float]:
+        stage = plan["network"]
         recipe = sampler.recipe(self.generator)
         pairs = [sampler.draw(self.generator, recipe)]
-        plan = self.settings["stages"][stage]
         while len(pairs) < plan.get("batch", self.settings["batch"]):  # one lattice, any of its recipes
             pairs.append(sampler.draw(self.generator, sampler.recipe(self.generator, recipe.shape)))
         batch = collate(pairs, self.settings["labels"], self.generator)
@@ -118,7 +117,7 @@ class Trainer:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.get("bfloat16", True)):
             scores = validate(self.method, self.pairs, self.sampler.spacing, **options)
             if not options.get("identity"):
-                pair_sheet(self.method, self.pairs, self.out / f"{stage}-{self.step:06d}.png")
+                pair_sheet(self.method, self.pairs, self.out / f"{self.stage_index}-{stage}-{self.step:06d}.png")
         self.method.train()
         self.scores[stage] = scores
         return {kind: _rounded(asdict(score)) for kind, score in scores.items()}
