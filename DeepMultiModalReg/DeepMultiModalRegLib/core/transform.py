@@ -95,7 +95,8 @@ class DenseField(Transform):
     def __init__(self, field: Image) -> None:
         if field.channels != field.grid.dimension:
             raise InputError(
-                f"A displacement field of dimension {field.grid.dimension} needs as many components, not {field.channels}."
+                f"A displacement field of dimension {field.grid.dimension} needs as many components, "
+                f"not {field.channels}."
             )
         self.field = field
         self.dimension = field.grid.dimension
