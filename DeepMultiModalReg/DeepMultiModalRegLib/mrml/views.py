@@ -30,7 +30,7 @@ def can_draw() -> bool:
         return True
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=60, env=dict(os.environ)
+            [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=180, env=dict(os.environ)
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
