@@ -89,9 +89,11 @@ def test_what_is_missing_is_said_before_anything_is_written(tmp_path, monkeypatc
     with pytest.raises(InputError, match="no model 'unknown'"):
         module.demo(tmp_path / "out", "unknown")
     (tmp_path / "file").write_text("")
+    write_tiny_model(tmp_path / "models", "tiny-3d")
+    monkeypatch.setenv("DEEPMULTIMODALREG_MODELS", str(tmp_path / "models"))
     with pytest.raises(InputError, match="cannot be made"):
-        module.demo(tmp_path / "file", "unknown")
+        module.demo(tmp_path / "file", "tiny-3d")
     monkeypatch.setattr(module, "__file__", str(tmp_path / "a" / "b" / "demo.py"))
     with pytest.raises(InputError, match="bundled pair is not here"):
         module.demo(tmp_path / "out", "unknown")
-    assert not list((tmp_path / "out").glob("*"))
+    assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from .core import Affine, Image, InputError, Transform, resample
+from .engine import find
 from .io import read_image, read_transform, write_json
 
 MODEL = "hierarchical-t1t2-brain-3d"
@@ -22,6 +23,7 @@ def demo(out: Path, model: str | None = None) -> int:
     """
     began = time.perf_counter()
     sample = sample_folder()
+    find(model or MODEL)  # says what is missing before a folder is made
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
