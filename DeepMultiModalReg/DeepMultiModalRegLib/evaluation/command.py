@@ -41,7 +41,7 @@ def add_arguments(subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns the exit code: 0, or 1 where a row failed (a peer that is not installed is no failure).
+    """Returns the exit code: 0, or that of the first row that failed (a peer that is not installed is no failure).
 
     Raises RegistrationError for wrong options."""
     import torch
@@ -163,7 +163,7 @@ def _tabulate(options: argparse.Namespace) -> int:
     pictures.write_page(f"deepmultimodalreg {options.command}", text, shown, options.out / "index.html")
     print("\n" + table.grouped(rows))
     print(f"Tables and pictures: {options.out}")
-    return 1 if any("error" in row and not row.get("missing") for row in rows) else 0
+    return next((row["exit_code"] for row in rows if row.get("exit_code")), 0)
 
 
 def _line(row: dict) -> str:

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ..core import Image, RegistrationError, Transform, resample
+from ..core import Cancelled, Image, RegistrationError, Transform, resample
 from ..engine.foreground import background
 from ..engine.similarity import Similarity
 from .cases import Case
@@ -26,8 +26,10 @@ def measured(
     row: dict = {"group": case.group, "case": case.name, "method": name}
     try:
         outcome = runner(case)
-    except RegistrationError as error:
-        return {**row, "error": str(error), "missing": isinstance(error, MissingPeerError)}, None, None
+    except Cancelled:
+        raise
+    except Exception as error:  # one row's trouble is not the next one's
+        return {**row, **_trouble(error)}, None, None
     warped = outcome.warped
     if warped is None:
         warped = resample(case.moving, case.fixed.grid, outcome.transform, "linear", background(case.moving))
@@ -50,6 +52,16 @@ def measured(
             outcome.warped, case.moving, outcome.transform, background(case.moving)
         )
     return row, outcome.transform, warped
+
+
+def _trouble(error: Exception) -> dict:
+    """What a row says about it: a sentence, and the exit code it asks for (none where a peer is not installed)."""
+    if isinstance(error, MissingPeerError):
+        return {"error": str(error), "exit_code": 0}
+    if isinstance(error, RegistrationError):
+        return {"error": str(error), "exit_code": error.exit_code}
+    reason = " ".join(str(error).split())[:200]
+    return {"error": f"Internal error ({type(error).__name__}: {reason}).", "exit_code": RegistrationError.exit_code}
 
 
 def _overlap(case: Case, label_set: str, outcome: Outcome, surfaces: bool) -> dict:

@@ -63,7 +63,7 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     write_json({"about": facts, "rows": rows}, options.out / "timing.json")
     write_text(text, options.out / "timing.md")
     print(text)
-    return 1 if any("error" in row for row in rows) else 0
+    return 5 if any("error" in row for row in rows) else 0
 
 
 def fresh_process(fixed: Image, moving: Image, model: str, device: str, threads: int, seed: int) -> dict:
