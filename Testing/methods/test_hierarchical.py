@@ -7,7 +7,8 @@ import torch
 
 from DeepMultiModalRegLib.core import InputError
 from DeepMultiModalRegLib.methods import build
-from DeepMultiModalRegLib.networks.warp import enlarge, integrate, warp
+from DeepMultiModalRegLib.methods.hierarchical import composed
+from DeepMultiModalRegLib.networks.warp import enlarge, follow, integrate, warp
 
 SETTINGS = {"widths": [4, 6, 8], "mask_width": 4, "mask_code": 8, "steps": 5}
 SHAPES = {2: (32, 24), 3: (16, 24, 16)}
@@ -45,7 +46,7 @@ def test_the_fine_field_is_applied_before_the_coarse_one(dimension):
     method, shape = tiny(dimension), SHAPES[dimension]
     half = tuple(n // 2 for n in shape)
     velocities = [smooth((dimension, *half), seed, 2.5) for seed in (1, 2)]
-    method.coarse_velocity = lambda fixed, moving: velocities[0]
+    method.coarse_velocities = lambda fixed, moving: velocities[:1]
     method.fine_velocity = lambda fixed, aligned, translated: velocities[1]
     moving = smooth((1, *shape), 3, 1.0)
     with torch.no_grad():
@@ -62,7 +63,7 @@ def test_one_stage_is_the_first_network_alone():
     fixed, moving = torch.rand(1, 1, 32, 24), torch.rand(1, 1, 32, 24)
     with torch.no_grad():
         alone = method(fixed, moving, stages=1)
-        expected = enlarge(integrate(method.coarse_velocity(fixed, moving), 5), (32, 24))
+        expected = enlarge(integrate(method.coarse_velocities(fixed, moving)[0], 5), (32, 24))
     assert torch.equal(alone.displacement, expected) and alone.translated is None
 
 
@@ -92,15 +93,49 @@ def test_an_unknown_method_or_setting_is_a_sentence():
         build("hierarchical", 2, {"colour": 1})
 
 
+PYRAMID = {
+    "mask_width": 4,
+    "mask_code": 8,
+    "steps": 5,
+    "levels": [
+        {"radius": 2, "star": 2, "reduced": 4, "widths": [4], "full": 4},
+        {"radius": 1, "star": 2, "reduced": 4, "widths": [4, 6], "full": 4},
+    ],
+    "fine": {"radius": 1, "star": 2, "reduced": 4, "widths": [4, 6], "full": 4},
+}
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_a_first_network_at_half_the_resolution_moves_by_the_same_distances(dimension):
-    """Its velocity lies on a quarter of the lattice: a constant of one voxel there is four voxels of the working
-    lattice."""
-    method = build("hierarchical", dimension, {**SETTINGS, "coarse_widths": [4, 6]}).eval()
+def test_each_level_of_the_pyramid_moves_by_its_own_voxels(dimension):
+    """Working voxels: the first level's are four wide, the second's and G3's two; constant velocities add up."""
+    method = build("hierarchical", dimension, PYRAMID).eval()
     shape = SHAPES[dimension]
-    fixed, moving = torch.rand(1, 1, *shape), torch.rand(1, 1, *shape)
-    torch.nn.init.zeros_(method.g1.head.weight)
-    torch.nn.init.ones_(method.g1.head.bias)
-    assert method.coarse_displacement(fixed, moving).shape == (1, dimension, *[n // 2 for n in shape])
-    assert torch.allclose(method(fixed, moving, stages=1).displacement, torch.tensor(4.0), atol=1e-4)
+    fixed, moving = torch.rand(2, 1, *shape), torch.rand(2, 1, *shape)
+    for unet, bias in ((method.g1[0].unet, 0.5), (method.g1[1].unet, 0.25), (method.g3.unet, 1.0)):
+        torch.nn.init.zeros_(unet.head.weight)
+        torch.nn.init.constant_(unet.head.bias, bias)
+    with torch.no_grad():
+        coarse = method(fixed, moving, stages=1).displacement
+        whole = method(fixed, moving, translate=True)
+    assert torch.allclose(coarse, torch.tensor(0.5 * 4 + 0.25 * 2), atol=1e-4)
+    assert torch.allclose(whole.displacement, torch.tensor(0.5 * 4 + 0.25 * 2 + 1.0 * 2), atol=1e-4)
+    assert whole.translated.shape == fixed.shape
     assert method.multiple == 8
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_velocities_composed_backwards_are_the_inverse(dimension):
+    shape = SHAPES[dimension]
+    velocities = [smooth((dimension, *[n // 2 for n in shape]), 1, 0.8), smooth((dimension, *shape), 2, 0.8)]
+    there, back = composed(velocities, shape, 6), composed(velocities, shape, 6, inverse=True)
+    inner = (slice(None), slice(None), *[slice(4, -4)] * dimension)
+    assert follow(there, back)[inner].abs().mean() < 0.05 * there[inner].abs().mean()
+
+
+def test_the_pyramid_trains_every_one_of_its_parameters():
+    method = build("hierarchical", 2, PYRAMID)
+    for unet in (method.g1[0].unet, method.g1[1].unet):
+        torch.nn.init.normal_(unet.head.weight, 0, 0.1)
+    fixed, moving = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
+    composed(method.coarse_velocities(fixed, moving), (16, 16), 5).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.g1.parameters())

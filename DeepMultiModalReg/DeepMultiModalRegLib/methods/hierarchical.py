@@ -8,20 +8,28 @@ that turns the moving image into the fixed's modality, G3(F, M, Mt) a second fie
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..losses.mind import mind
+from ..networks.pyramid import MatchingLevel
 from ..networks.translator import AdditiveMask
 from ..networks.unet import UNet
 from ..networks.warp import enlarge, follow, halve, integrate, warp
 from .base import Method, MethodOutput
 
+LIKENESS = 2.0  # weight of a grey level of the translated image beside the channels of MIND
+
 
 class Hierarchical(Method):
-    """G1, G2, G3 in 2D or 3D. Fields come from stationary velocities on a lattice of half the resolution.
+    """G1, G2, G3 in 2D or 3D. Fields come from stationary velocities on coarser lattices.
 
-    widths: channels of both U-Nets' levels (finest first); mask_width, mask_code: size of G2; steps: squarings;
-    coarse_widths: G1 sees both images at half the resolution, with these widths, and its velocity lies on a quarter:
-    in 3D a tenth of the work, and the sizes of motion that it is there for.
+    widths: channels of the U-Nets' levels (finest first); mask_width, mask_code: size of G2; steps: squarings.
+    levels: G1 as published is a U-Net on both images. With levels it goes from coarse to fine instead, from half the
+    working resolution: each level, coarsest first and twice as fine as the one before, is a
+    networks.pyramid.MatchingLevel with these settings, on MIND-SSC features. In 3D that learns from a tenth of the
+    pairs.
+    fine: likewise for G3, one level at half the resolution on features of the working one: MIND-SSC of the moving image
+    and the grey levels of the translated one.
     G3 sees the moving and the translated image already warped by phi0, so that it looks for what is left; the paper
     feeds them unwarped, and then G3 has to find phi0 again.
     """
@@ -33,19 +41,26 @@ class Hierarchical(Method):
         mask_width: int = 16,
         mask_code: int = 64,
         steps: int = 7,
-        coarse_widths: tuple[int, ...] | None = None,
+        levels: list[dict] | None = None,
+        fine: dict | None = None,
     ) -> None:
         super().__init__()
         self.dimension = dimension
-        self.coarse_first = coarse_widths is not None
-        self.multiple = 2 ** max(len(widths), 1 + len(coarse_widths or ()))
         self.steps = steps
-        if coarse_widths is None:
+        if levels is None:
             self.g1 = UNet(dimension, 2, dimension, tuple(widths))
         else:
-            self.g1 = UNet(dimension, 2, dimension, tuple(coarse_widths))
+            self.g1 = nn.ModuleList(MatchingLevel(dimension, **level) for level in levels)
+        self.pyramid = levels is not None
+        deepest = max((len(level["widths"]) + len(levels) - i for i, level in enumerate(levels or ())), default=0)
+        if fine is not None:
+            deepest = max(deepest, 1 + len(fine["widths"]))
+        self.multiple = 2 ** max(deepest, 0 if levels and fine else len(widths))
         self.g2 = AdditiveMask(dimension, mask_width, mask_code)
-        self.g3 = UNet(dimension, 3, dimension, tuple(widths))
+        if fine is None:
+            self.g3 = UNet(dimension, 3, dimension, tuple(widths))
+        else:
+            self.g3 = MatchingLevel(dimension, **fine, images=3, finer=True)
 
     def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False, stages: int = 3) -> MethodOutput:
         """As Method.forward; `stages` 1 stops after G1 (the published method's VoxelMorph baseline)."""
@@ -61,14 +76,29 @@ class Hierarchical(Method):
 
     def coarse_displacement(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """phi0: (N, D, *shape / 2), voxels of the half-resolution lattice."""
-        if self.coarse_first:
+        half = tuple(n // 2 for n in fixed.shape[2:])
+        if self.pyramid:
             fixed, moving = halve(fixed), halve(moving)
-            return enlarge(integrate(self.coarse_velocity(fixed, moving), self.steps), fixed.shape[2:])
-        return integrate(self.coarse_velocity(fixed, moving), self.steps)
+        return composed(self.coarse_velocities(fixed, moving), half, self.steps)
 
-    def coarse_velocity(self, fixed: Tensor, moving: Tensor) -> Tensor:
-        """G1: (N, D, *shape / 2), voxels of a lattice of half the resolution of what it is given."""
-        return self.g1(torch.cat([fixed, moving], 1)).float()
+    def coarse_velocities(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
+        """G1: velocities (N, D, *), voxels of their own lattices, whose exponentials are applied last to first.
+
+        The U-Net takes the images at the working resolution, the pyramid at half of it.
+        """
+        if not self.pyramid:
+            return [self.g1(torch.cat([fixed, moving], 1)).float()]
+        with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
+            features = [mind(fixed.float(), dilation=1), mind(moving.float(), dilation=1)]
+        velocities: list[Tensor] = []
+        for number, level in enumerate(self.g1):
+            f, m, ff, mf = fixed, moving, *features
+            if velocities:
+                m, mf = _moved(moving, features[1], composed(velocities, fixed.shape[2:], self.steps))
+            for _ in range(len(self.g1) - 1 - number):
+                f, m, ff, mf = halve(f), halve(m), halve(ff), halve(mf)
+            velocities.append(level([f, m], ff, mf))
+        return velocities
 
     def translation(self, fixed: Tensor, moving: Tensor, aligned: Tensor) -> Tensor:
         """G2: the moving image in the fixed's modality, M + Mask, unwarped."""
@@ -76,4 +106,27 @@ class Hierarchical(Method):
 
     def fine_velocity(self, fixed: Tensor, aligned: Tensor, translated: Tensor) -> Tensor:
         """G3: (N, D, *shape / 2), from the fixed and both renderings of the moving, warped by phi0."""
-        return self.g3(torch.cat([fixed, aligned, translated], 1)).float()
+        if isinstance(self.g3, UNet):
+            return self.g3(torch.cat([fixed, aligned, translated], 1)).float()
+        with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
+            features = [
+                torch.cat([mind(image.float()), LIKENESS * grey.float()], 1)
+                for image, grey in ((fixed, fixed), (aligned, translated))
+            ]
+        return self.g3([halve(fixed), halve(aligned), halve(translated)], *features)
+
+
+def composed(velocities: list[Tensor], shape: tuple[int, ...], steps: int, inverse: bool = False) -> Tensor:
+    """(N, D, *shape) of exp(v1) o exp(v2) o ..., on a lattice of `shape`; or of its inverse."""
+    u = None
+    for velocity in velocities:
+        part = enlarge(integrate(-velocity if inverse else velocity, steps), shape)
+        u = part if u is None else follow(part, u) if inverse else follow(u, part)
+    return u
+
+
+def _moved(image: Tensor, features: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor]:
+    """Image and features read where the field so far puts them. The next level's costs carry no gradient back."""
+    with torch.no_grad():
+        both = warp(torch.cat([image, features], 1), displacement)
+    return both[:, :1], both[:, 1:]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ..losses.mutual_information import mutual_information
 from ..losses.overlap import soft_dice_loss
 from ..losses.smoothness import diffusion
-from ..methods.hierarchical import Hierarchical
+from ..methods.hierarchical import Hierarchical, composed
 from ..networks.warp import enlarge, follow, integrate, warp
 from .batch import Batch
 
@@ -41,12 +41,15 @@ class HierarchicalObjective:
         return sum(self.weights[stage][name] * value for name, value in terms.items())
 
     def _coarse(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        velocity = self.method.coarse_velocity(batch.fixed, batch.moving)
-        shape = batch.fixed.shape[2:]
-        steps = self.method.steps
-        forward = enlarge(integrate(velocity, steps), shape)
-        backward = enlarge(integrate(-velocity, steps), shape)
-        terms = self._field_terms(batch, forward, velocity)
+        velocities = self.method.coarse_velocities(batch.fixed, batch.moving)
+        shape, steps = batch.fixed.shape[2:], self.method.steps
+        terms = self._field_terms(batch, composed(velocities, shape, steps), velocities[-1])
+        for number in range(1, len(velocities)):  # each level has to be good on its own
+            terms["smoothness"] = terms["smoothness"] + diffusion(velocities[number - 1])
+            if "distance" in terms:
+                sooner = composed(velocities[:number], shape, steps)
+                terms["distance"] = terms["distance"] + self._distance(batch, sooner)
+        backward = composed(velocities, shape, steps, inverse=True)
         terms["information"] = -mutual_information(
             terms.pop("warped"), batch.fixed, generator=generator
         ) - mutual_information(warp(batch.fixed, backward), batch.moving, generator=generator)
@@ -93,10 +96,15 @@ class HierarchicalObjective:
         if batch.moving_members is not None:
             terms["overlap"] = soft_dice_loss(warped[:, 1:], batch.fixed_members)
         if batch.has_truth.any():
-            inside = (batch.fixed > HEAD).float() * batch.has_truth.reshape(-1, *[1] * (batch.fixed.dim() - 1))
-            error = F.smooth_l1_loss(displacement, batch.truth, reduction="none", beta=0.5).sum(1, keepdim=True)
-            terms["distance"] = (error * inside).sum() / inside.sum().clamp(min=1)
+            terms["distance"] = self._distance(batch, displacement)
         return terms
+
+    @staticmethod
+    def _distance(batch: Batch, displacement: Tensor) -> Tensor:
+        """Huber distance to the known field, voxels, mean over the head of the pairs that have one."""
+        inside = (batch.fixed > HEAD).float() * batch.has_truth.reshape(-1, *[1] * (batch.fixed.dim() - 1))
+        error = F.smooth_l1_loss(displacement, batch.truth, reduction="none", beta=0.5).sum(1, keepdim=True)
+        return (error * inside).sum() / inside.sum().clamp(min=1)
 
 
 def _to_unit(x: Tensor) -> Tensor:
