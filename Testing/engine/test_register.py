@@ -10,7 +10,7 @@ import torch
 from fakes import Breaking, Constant, Wavy, model_of, phantom
 from lattices import make_grid, rotation
 
-from DeepMultiModalRegLib.core import Cancelled, Image, InputError, MemoryShortage, split
+from DeepMultiModalRegLib.core import Cancelled, Image, MemoryShortage, split
 from DeepMultiModalRegLib.engine import register
 
 GRID = make_grid((36, 32, 28), (2, 2.2, 2), (-30, 20, 10), rotation(5, -4, 8))
@@ -172,11 +172,6 @@ def test_the_translated_image_is_the_methods_on_the_fixed_lattice_in_the_fixed_i
 def test_a_model_that_renders_nothing_says_so():
     result = register(FIXED, MOVING, model_of(Wavy(3)), translated=True)
     assert result.translated is None and any("renders no translated image" in w for w in result.report["warnings"])
-
-
-def test_refinement_is_refused_until_it_exists():
-    with pytest.raises(InputError, match="not offered yet"):
-        register(FIXED, MOVING, model_of(Wavy(3)), refine=10)
 
 
 OUT_OF_MEMORY = RuntimeError(

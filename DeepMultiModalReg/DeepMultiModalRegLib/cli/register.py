@@ -21,9 +21,10 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
     add = parser.add_argument
     add("--fixed", type=Path, required=True, metavar="FILE", help="the image that stays (a file or a DICOM folder)")
     add("--moving", type=Path, required=True, metavar="FILE", help="the image that is brought to it")
-    add("--model", metavar="NAME", help="a model (see 'models'); without it the catalogue chooses and says which")
-    add("--start", default="moments", metavar="none|centre|moments|FILE", help="the first alignment (default: moments)")
-    add("--refine", type=_count, default=0, metavar="N", help="steps of refinement after the network (default: 0)")
+    add("--model", metavar="NAME", help="a model (see 'models'), rigid or affine; without it the catalogue chooses")
+    add("--start", default="moments", metavar="none|centre|moments|rigid|affine|FILE", help="the first alignment")
+    add("--refine", type=_count, default=0, metavar="N", help="afterwards at most N steps a level (default: 0; 20 do)")
+    add("--refine-by", default="mind", metavar="mind|mi|ncc|model", help="what the refinement compares (default: mind)")
     add("--fixed-mask", type=Path, metavar="FILE", help="above zero: the part of the fixed image that counts")
     add("--moving-mask", type=Path, metavar="FILE", help="the same for the moving image")
     add("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="where the network runs (default: auto)")
@@ -81,6 +82,7 @@ def run(options: argparse.Namespace, interrupt: Interrupt) -> int:
         fixed, moving, options.model, start, options.refine, options.device, options.seed, *masks,
         progress=_printed if options.progress or sys.stderr.isatty() else None, cancelled=interrupt.wished,
         fill=options.fill, translated=outputs.wants("translated"), inverse=outputs.wants("inverse"),
+        refine_by=options.refine_by,
     )  # fmt: skip
     if outputs.wants("translated") and result.translated is None:
         name = result.report["model"]["name"]

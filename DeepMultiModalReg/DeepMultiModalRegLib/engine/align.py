@@ -40,22 +40,28 @@ FINE = (Step(20, 10000, 32, 1, "all", 40), Step(36, 25000, 32, 1, "all", 40))
 
 
 def align(
-    pair: Pair, kind: str = "affine", seed: int = 0, tick: Callable[[float], None] = lambda share: None
+    pair: Pair,
+    base: Affine,
+    kind: str = "affine",
+    wide: bool = True,
+    seed: int = 0,
+    tick: Callable[[float], None] = lambda share: None,
 ) -> Affine:
     """The transform (fixed LPS mm to moving LPS mm) of `kind` rigid or affine that tells most of one image from the
     other.
 
     Mutual information by Mattes et al. 2003, of points drawn from the fixed image's body and around it; gradients
-    through the moving image (`losses.joint`). Several turns about the centres of mass are tried on a coarse level, the
-    best go on to the finer ones. Masks: points are drawn inside the fixed one, and count where they meet the moving
-    one. The same seed gives the same transform; the caller's random numbers are not touched.
+    through the moving image (`losses.joint`). base: where to begin; rigid keeps its scale and shear. wide: several
+    turns about the body's centre are tried on a coarse level, the best go on to the finer ones; else only the base.
+    Masks: points are drawn inside the fixed one, and count where they meet the moving one. The same seed gives the
+    same transform; the caller's random numbers are not touched. `tick` takes the share done.
     """
     generator = torch.Generator().manual_seed(seed)
-    body, other = body_points(pair.fixed, pair.fixed_mask), body_points(pair.moving, pair.moving_mask)
+    body = body_points(pair.fixed, pair.fixed_mask)
     centre = body.mean(0)
     radius = float((body - centre).square().sum(1).mean().sqrt())
-    frame = PoseFrame(centre, other.mean(0), radius)
-    poses = frame.turned(TURN_DEGREES)
+    frame = PoseFrame(base, centre, radius)
+    poses = frame.turned(TURN_DEGREES) if wide else torch.zeros(1, frame.numbers)
     steps = COARSE + FINE
     for number, step in enumerate(steps):
         level = Level.of(pair, body, radius, step, generator, NEAR_OUTSIDE if step in COARSE else 0.0)
@@ -97,9 +103,9 @@ class Level:
         moving, level = _moving_level(pair, spacing)
         return cls(points, fixed_bin, moving.tensor, moving.grid, step.bins, outside, level)
 
-    def information(self, linear: Tensor, centre: Tensor, fixed_centre: Tensor) -> tuple[Tensor, Tensor]:
-        """(information, surrogate) of (B, D, D) linear parts that send `fixed_centre` to (B, D) `centre`."""
-        moved = (self.points - fixed_centre.float()) @ linear.transpose(1, 2) + centre[:, None]
+    def information(self, linear: Tensor, centre: Tensor, about: Tensor) -> tuple[Tensor, Tensor]:
+        """(information, surrogate) of (B, D, D) linear parts that send `about` to (B, D) `centre`."""
+        moved = (self.points - about.float()) @ linear.transpose(1, 2) + centre[:, None]
         inverse = self.grid.inverse_matrix.float()
         index = moved @ inverse[:-1, :-1].T + inverse[:-1, -1]
         read = _read(self.moving, index)
@@ -160,11 +166,11 @@ def _climbed(level: Level, frame: PoseFrame, poses: Tensor, kind: str, step: Ste
             group["lr"] = spacing * 0.5 * 0.05 ** (turn / max(1, step.steps - 1))
         optimiser.zero_grad()
         linear, centre = frame.matrices(poses + moved @ free)
-        _, surrogate = level.information(linear, centre, frame.fixed_centre)
+        _, surrogate = level.information(linear, centre, frame.centre)
         (-surrogate.sum()).backward()
         optimiser.step()
     with torch.no_grad():
         poses = poses + moved @ free
         linear, centre = frame.matrices(poses)
-        information, _ = level.information(linear, centre, frame.fixed_centre)
+        information, _ = level.information(linear, centre, frame.centre)
     return poses, information

@@ -18,20 +18,25 @@ KINDS = ("rigid", "affine")
 class PoseFrame:
     """About which point and on which scale poses are counted.
 
-    fixed_centre, moving_centre: (D,) float64 LPS mm; the pose zero brings one to the other. radius: mm; a parameter of
-    one moves a point at that distance by about one millimetre, whether it turns, stretches or shifts.
+    base: what the pose zero stands for, fixed to moving LPS mm. centre: (D,) float64 LPS mm in the fixed image, which
+    the base leads to `moving_centre`. radius: mm; a parameter of one moves a point at that distance by about one
+    millimetre, whether it turns, stretches or shifts.
 
     A pose is a row (turns, shifts, stretches): D (D - 1) / 2 turns, D shifts, D (D + 1) / 2 entries of a symmetric
-    matrix: x -> moving_centre + shift + exp(turn) exp(stretch) (x - fixed_centre).
+    matrix: x -> moving_centre + shift + exp(turn) exp(stretch) base.linear (x - centre).
     """
 
-    fixed_centre: Tensor
-    moving_centre: Tensor
+    base: Affine
+    centre: Tensor
     radius: float
 
     @property
     def dimension(self) -> int:
-        return len(self.fixed_centre)
+        return len(self.centre)
+
+    @property
+    def moving_centre(self) -> Tensor:
+        return self.base.points(self.centre)
 
     @property
     def numbers(self) -> int:
@@ -39,25 +44,26 @@ class PoseFrame:
         return d * (d - 1) // 2 + d + d * (d + 1) // 2
 
     def matrices(self, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, numbers) poses to linear parts (B, D, D) and to where the fixed centre goes (B, D), LPS mm."""
+        """(B, numbers) poses to linear parts (B, D, D) and to where the centre goes (B, D), LPS mm."""
         d = self.dimension
         turns = d * (d - 1) // 2
         angle, shift, stretch = pose[:, :turns] / self.radius, pose[:, turns : turns + d], pose[:, turns + d :]
         skew = pose.new_zeros(pose.shape[0], d, d)
         symmetric = pose.new_zeros(pose.shape[0], d, d)
         rows = torch.tensor(list(combinations(range(d), 2)))
-        skew = skew.index_put((slice_of(pose), rows[:, 0], rows[:, 1]), angle)
+        number = torch.arange(pose.shape[0])[:, None]
+        skew = skew.index_put((number, rows[:, 0], rows[:, 1]), angle)
         skew = skew - skew.transpose(1, 2)
         upper = torch.triu_indices(d, d)
-        symmetric = symmetric.index_put((slice_of(pose), upper[0], upper[1]), stretch / self.radius)
+        symmetric = symmetric.index_put((number, upper[0], upper[1]), stretch / self.radius)
         symmetric = (symmetric + symmetric.transpose(1, 2)) / 2
-        linear = torch.linalg.matrix_exp(skew) @ torch.linalg.matrix_exp(symmetric)
+        linear = torch.linalg.matrix_exp(skew) @ torch.linalg.matrix_exp(symmetric) @ self.base.linear.to(pose)
         return linear, self.moving_centre.to(pose) + shift
 
     def affine(self, pose: Tensor) -> Affine:
         """One pose (numbers,) as a transform, fixed LPS mm to moving LPS mm."""
         linear, centre = self.matrices(pose[None].double())
-        return Affine.from_parts(linear[0], centre[0] - linear[0] @ self.fixed_centre)
+        return Affine.from_parts(linear[0], centre[0] - linear[0] @ self.centre)
 
     def free(self, kind: str) -> Tensor:
         """(freedoms, numbers): the directions a `kind` may go: rigid | similar (one scale) | affine."""
@@ -83,7 +89,3 @@ class PoseFrame:
         poses[:, : d * (d - 1) // 2] = torch.tensor(turns)
         return poses
 
-
-def slice_of(pose: Tensor) -> Tensor:
-    """(B, 1) row numbers, to fill the same entries of each row's matrix."""
-    return torch.arange(pose.shape[0])[:, None]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from ..core import Affine, Composite, DenseField, Image, InputError, MemoryShortage, Transform, resample
+from ..core import Affine, Composite, Image, InputError, MemoryShortage, Transform, resample
+from .align import align
 from .body import body_points
 from .catalogue import LoadedModel, load
 from .chain import chained, inverted
 from .checks import check_pair
-from .choice import choose, unsuited
+from .choice import better_in_planes, choose, unsuited
+from .classical import Classical
 from .device import Precision, choose_device
 from .foreground import background
 from .masks import Mask
 from .memory import is_shortage, reset_peak
 from .network import NetworkRun, Pair, run_network
+from .refine import refine as refined
+from .refinement.levels import check_measure
 from .report import displacement_in_mm, fold_percent, machine, memory, start_in_words, versions
 from .result import Result
 from .similarity import Similarity
 from .stages import CancelledCheck, Progress, Stages
-from .start import check_overlap, first_alignment
+from .start import POSES, check_overlap, first_alignment, pose_base
 from .warping import warp
-from .working import Working, working_lattice
+from .working import working_lattice
 
 WORSE_START = 0.005  # loss of NMI by the start that is worth a word
 
@@ -40,11 +44,15 @@ def register(
     translated: bool = False,
     inverse: bool = False,
     modalities: tuple[str, str] | None = None,
+    refine_by: str = "mind",
 ) -> Result:
     """Finds where each point of `fixed` lies in `moving`.
 
     fixed, moving: one channel, both 2D or both 3D, any lattice (LPS mm). model: a name of the catalogue, a
-    LoadedModel, or None to let the catalogue choose. start: none | centre | moments | a Transform (see engine.start).
+    LoadedModel, "rigid" or "affine" (no network: the result is an Affine unless it is refined), or None to let the
+    catalogue choose. start: none | centre | moments | rigid | affine | a Transform (see engine.start). refine: steps at
+    most on each level of engine.refine, 0 for none; 20 do, it ends where nothing is gained. refine_by: mind | mi |
+    ncc | model, see engine.refine.
     device: auto | cpu | cuda | cuda:N | mps. fixed_mask, moving_mask: on any lattice, above zero counts.
     progress(fraction, step); cancelled() -> bool, asked between steps and batches. fill: intensity outside the moving
     image, guessed if None. translated, inverse: also deliver these. modalities: of fixed and moving, helps the choice
@@ -56,7 +64,7 @@ def register(
     try:
         return _register(
             fixed, moving, model, start, refine, device, seed, fixed_mask, moving_mask, Stages(progress, cancelled),
-            fill, translated, inverse, modalities,
+            fill, translated, inverse, modalities, refine_by,
         )  # fmt: skip
     except Exception as error:
         if is_shortage(error):
@@ -81,10 +89,10 @@ def _register(
     translated,
     inverse,
     modalities,
+    refine_by,
 ) -> Result:
     with stages.step("checking", 0.0, 0.05):
-        if refine:
-            raise InputError("Refinement is not offered yet; leave refine at 0.")
+        check_measure(refine_by)
         place = choose_device(device)
         reset_peak(place)
         check_pair(fixed, moving)
@@ -95,37 +103,67 @@ def _register(
         fills = background(fixed), background(moving) if fill is None else float(fill)
         pair = Pair(fixed, moving, *masks, *fills)
     with stages.step("loading the model", 0.05, 0.1):
-        chosen = _model(model, fixed, moving, modalities)
+        chosen = Classical.named(model, fixed.grid.dimension) or _model(model, fixed, moving, modalities)
+        classical = isinstance(chosen, Classical)
         warnings = unsuited(chosen, fixed, moving)
-    with stages.step("start", 0.1, 0.2):
+        described = None if classical else getattr(chosen.method, "features", None)
+        if refine and refine_by == "model" and described is None:
+            raise InputError(f"The model '{chosen.name}' offers no features to refine by; refine by mind, mi or ncc.")
+    with stages.step("start", 0.1, 0.2) as tick:
         body = body_points(fixed, masks[0])
         first = first_alignment(fixed, moving, start, body, body_points(moving, masks[1]))
         warnings += check_overlap(body, moving, first, start)
+        if start in POSES:
+            first = align(pair, first, start, True, seed, tick)
         similarity = Similarity(fixed, moving, fills[1])
         before, started = similarity(None), similarity(first)
         if before - started > WORSE_START:
             warnings.append("The images agreed better before the start than after it; compare with the start none.")
-        working, more = working_lattice(fixed.grid, body, chosen.dimension, chosen.spacing, chosen.method.multiple)
-        warnings += more
-    with stages.step("network", 0.2, 0.7) as tick:
-        run, more = run_network(chosen.method, pair, first, working, Precision.best(place), seed, translated, tick)
-        warnings += more
-    with stages.step("transform", 0.7, 0.8):
-        field = run.working.field(run.displacement)
-        transform = chained(first, field)
+    run, working, precision, transform = None, None, Precision(place), first
+    if classical:
+        with stages.step(chosen.name, 0.2, 0.7) as tick:
+            base, wide = pose_base(first, start)
+            transform = align(pair, base, chosen.name, wide, seed, tick)
+    else:
+        with stages.step("network", 0.2, 0.7) as tick:
+            wanted = chosen.dimension, chosen.spacing, chosen.method.multiple
+            working, more = working_lattice(fixed.grid, body, *wanted)
+            warnings += more
+            render = translated or (refine > 0 and refine_by == "ncc")
+            run, more = run_network(chosen.method, pair, first, working, Precision.best(place), seed, render, tick)
+            warnings += more
+            working, precision = run.working, run.precision
+    with stages.step("transform", 0.7, 0.72):
+        # seen: where the start is affine the open field has the same Jacobian, on the very voxels asked for
+        inner = None if run is None else working.field(run.displacement)
+        seen = transform = transform if run is None else chained(first, inner)
+        if run is not None and isinstance(first, Affine):
+            seen = Composite(inner, first)
+        inner = None if inner is None else inner.closed()
+    refinement = None
+    if refine:
+        with stages.step("refine", 0.72, 0.82) as tick:
+            planar = better_in_planes(fixed.grid) if classical else working.planar
+            rendered = _rendered(run, inner, fixed, fills[0]) if refine_by == "ncc" else None
+            plan, more = refined(pair, transform, planar, refine, place, refine_by, rendered, described, tick)
+            seen = Composite(plan.field, transform) if isinstance(transform, Affine) else None
+            transform = chained(transform, plan.field)
+            seen = transform if seen is None else seen
+            inner = None if inner is None else chained(inner, plan.field)
+            working, refinement = plan.working, plan.report
+            warnings += more
     back, round_trip = None, None
     if inverse:
-        with stages.step("inverse", 0.8, 0.85):
+        with stages.step("inverse", 0.82, 0.86):
             back, round_trip = inverted(transform)
-    with stages.step("warping", 0.85, 0.95) as tick:
+    with stages.step("warping", 0.86, 0.95) as tick:
         warped = warp(moving, fixed.grid, transform, fills[1], tick)
-        rendered = _rendered(run, field, fixed, fills[0]) if translated else None
+        rendered = _rendered(run, inner, fixed, fills[0]) if translated else None
         if translated and rendered is None:
             warnings.append(f"The model '{chosen.name}' renders no translated image.")
     with stages.step("report", 0.95, 1.0):
-        # with an affine start the open field has the same Jacobian, on the very voxels asked for
-        seen = transform if not isinstance(first, Affine) else Composite(field, first)
-        folded = fold_percent(seen, run.working.grid)
+        lattice = fixed.grid if working is None else working.grid
+        folded = fold_percent(seen, lattice)
         if folded > 0.1:
             warnings.append(
                 f"The field folds in {folded:.2f} % of its voxels; look at the warped image before using it."
@@ -133,22 +171,23 @@ def _register(
         after = similarity(transform)
         report = {
             "versions": versions(),
-            "machine": machine(run.precision),
+            "machine": machine(precision),
             "model": chosen.describe(),
             "parameters": {
                 "start": start_in_words(start, first), "refine": refine, "device": device, "seed": seed,
                 "fixed_mask": fixed_mask is not None, "moving_mask": moving_mask is not None, "fill": fills[1],
                 "modalities": list(modalities) if modalities else None,
-                "working": run.working.describe(),
+                "working": None if working is None else working.describe(), "refine_by": refine_by if refine else None,
             },
             "similarity": {"measure": "NMI", "before": before, "start": started, "after": after},
+            "refinement": refinement,
             "folds_percent": folded,
-            "displacement_mm": displacement_in_mm(seen, run.working.grid),
+            "displacement_mm": displacement_in_mm(seen, lattice),
             "inverse_round_trip_mm": round_trip,
             "warnings": warnings,
         }  # fmt: skip
     report["seconds"] = {**{step: round(s, 4) for step, s in stages.seconds.items()}, "total": round(stages.total(), 4)}
-    report["peak_memory_mb"] = memory(run.precision)
+    report["peak_memory_mb"] = memory(precision)
     return Result(transform, warped, report, back, rendered)
 
 
@@ -161,12 +200,11 @@ def _model(model: str | LoadedModel | None, fixed: Image, moving: Image, modalit
     return chosen
 
 
-def _rendered(run: NetworkRun, field: DenseField, fixed: Image, fill: float) -> Image | None:
-    """The translated image, warped by the network's field, on the fixed lattice and in the fixed image's
+def _rendered(run: NetworkRun | None, inner: Transform | None, fixed: Image, fill: float) -> Image | None:
+    """The translated image, warped by what comes before the start, on the fixed lattice and in the fixed image's
     intensities."""
-    if run.translated is None:
+    if run is None or run.translated is None:
         return None
     bottom, top = run.seen.fixed_range
     values = bottom + run.translated * (top - bottom)
-    lattice: Working = run.working
-    return resample(Image(values, lattice.grid), fixed.grid, field.closed(), "linear", fill)
+    return resample(Image(values, run.working.grid), fixed.grid, inner, "linear", fill)

@@ -6,8 +6,10 @@ from torch import Tensor
 
 from ..core import Affine, Image, InputError, Transform
 from .body import covered
+from .pose import KINDS
 
-STARTS = ("none", "centre", "moments")
+POSES = KINDS  # starts that look at the images: engine.align, from the moments
+STARTS = ("none", "centre", "moments", *POSES)
 FEW = 0.25  # of the fixed image's body within the moving image: less is worth a warning
 
 
@@ -20,6 +22,7 @@ def first_alignment(
       "centre": the translation that brings the lattices' middles together;
       "moments": the translation that brings the centres of mass of both bodies together. No rotation: the two smaller
         principal axes of a head are nearly equal, so aligning principal axes would turn it at random;
+      "rigid", "affine": the moments, from where `engine.align` goes on;
       a Transform (affine, dense or composite): kept as it is.
     fixed_body, moving_body: (N, D) LPS mm, see `body.body_points`. Raises InputError for an unknown start.
     """
@@ -32,11 +35,19 @@ def first_alignment(
         return Affine.identity(d)
     if start == "centre":
         return _translation(moving.grid.centre - fixed.grid.centre)
-    if start == "moments":
+    if start == "moments" or start in POSES:
         return _translation(moving_body.mean(0) - fixed_body.mean(0))
     if start == "network":
         raise InputError("The start 'network' is not offered yet; choose moments, centre, none or give a transform.")
     raise InputError(f"The start '{start}' is not known; choose one of {', '.join(STARTS)} or give a transform.")
+
+
+def pose_base(start: Transform, named: str | Transform) -> tuple[Affine, bool]:
+    """Where `align` begins after the start, and whether to look for turns far from there: not where the start says
+    that the images lie right already. Raises InputError for a start with a field: a pose cannot follow it."""
+    if not isinstance(start, Affine):
+        raise InputError("A rigid or affine registration starts from an affine transform, not from a field; give one.")
+    return start, named in ("centre", "moments")
 
 
 def _translation(shift: Tensor) -> Affine:

@@ -71,17 +71,17 @@ def _about(grid: Grid, centre: Tensor, size: list[int], spacing: list[float]) ->
 
 
 def working_lattice(
-    fixed: Grid, body: Tensor, dimension: int, spacing: float, multiple: int
+    fixed: Grid, body: Tensor, dimension: int, spacing: float, multiple: int, voxels: int = VOLUME_VOXELS
 ) -> tuple[Working, list[str]]:
     """The lattice for a network of `dimension` (2: slices of a volume, or a 2D image; 3: volumes), and warnings.
 
     fixed: the fixed image's lattice. body: (N, D) LPS mm of its foreground. spacing: the model's, in mm. The lattice
     covers the body and a margin, as far as the image reaches; each size the network sees is rounded up to a multiple
-    of `multiple`. Too large a lattice gets a wider spacing, and a warning says so.
+    of `multiple`. Too large a lattice, a volume of more than `voxels`, gets a wider spacing, and a warning says so.
     """
     build = _volume if dimension == 3 else _planes
     wanted, working = spacing, build(fixed, body, spacing, multiple)
-    while _too_large(working):
+    while _too_large(working, voxels):
         spacing *= 1.05
         working = build(fixed, body, spacing, multiple)
     if spacing == wanted:
@@ -89,11 +89,11 @@ def working_lattice(
     return working, [f"The image is large: the network works at {spacing:.2f} mm instead of the model's {wanted:g} mm."]
 
 
-def _too_large(working: Working) -> bool:
+def _too_large(working: Working, voxels: int) -> bool:
     grid = working.grid
     if working.planar:
         return grid.size[0] * grid.size[1] > SLICE_VOXELS or grid.voxels > STACK_VOXELS
-    return grid.voxels > VOLUME_VOXELS
+    return grid.voxels > voxels
 
 
 def _rounded(low: Tensor, high: Tensor, spacing: float, multiple: int) -> list[int]:

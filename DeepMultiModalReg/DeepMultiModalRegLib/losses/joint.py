@@ -18,22 +18,41 @@ def joint_information(fixed_bin: Tensor, moving: Tensor, weight: Tensor, bins: i
     fixed weights: d MI / d m_i = w_i / W times the slope of log(p(f, m) / p(f) p(m)) along m, a difference of two
     entries of a table.
     """
-    batch = moving.shape[0]
-    position = moving.float().clamp(0, 1) * (bins - 1)
-    low = position.detach().floor().clamp(max=bins - 2)
-    share = position - low
+    position, low = _place(moving, bins)
+    information, here, slope = _looked_up(fixed_bin, low, position.detach() - low, weight, bins)
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
-    cell = (torch.arange(batch, device=moving.device)[:, None] * bins + fixed_bin) * bins + low.long()
+    return information, (weight * (here + (position - low) * slope)).sum(1)
+
+
+def information_table(fixed_bin: Tensor, moving: Tensor, weight: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """(mutual information (B,), slope (B, N)): the latter of log(p(f, m) / p(f) p(m)) along m, per bin, at each
+    sample. Arguments as for `joint_information`."""
     with torch.no_grad():
-        joint = _counted(cell, weight * (1 - share), batch * bins * bins)
-        joint += _counted(cell + 1, weight * share, batch * bins * bins)
-        joint = _spread(joint.reshape(batch, bins, bins))
-        independent = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
-        table = ((joint + FLOOR) / (independent + FLOOR)).log()
-        information = (joint * table).sum((1, 2))
-        table = _spread(table).flatten()
-        here, slope = table[cell], table[cell + 1] - table[cell]
-    return information, (weight * (here + share * slope)).sum(1)
+        position, low = _place(moving, bins)
+        information, _, slope = _looked_up(fixed_bin, low, position - low, weight, bins)
+    return information, slope
+
+
+def _place(moving: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Where among the bins each grey level lies, and the bin below."""
+    position = moving.float().clamp(0, 1) * (bins - 1)
+    return position, position.detach().floor().clamp(max=bins - 2)
+
+
+@torch.no_grad()
+def _looked_up(fixed_bin: Tensor, low: Tensor, share: Tensor, weight: Tensor, bins: int):
+    """Information (B,), and at each sample the table's entry at the bin below and the step to the next."""
+    batch = low.shape[0]
+    weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
+    cell = (torch.arange(batch, device=low.device)[:, None] * bins + fixed_bin) * bins + low.long()
+    joint = _counted(cell, weight * (1 - share), batch * bins * bins)
+    joint += _counted(cell + 1, weight * share, batch * bins * bins)
+    joint = _spread(joint.reshape(batch, bins, bins))
+    independent = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
+    table = ((joint + FLOOR) / (independent + FLOOR)).log()
+    information = (joint * table).sum((1, 2))
+    table = _spread(table).flatten()
+    return information, table[cell], table[cell + 1] - table[cell]
 
 
 def _counted(cell: Tensor, weight: Tensor, cells: int) -> Tensor:

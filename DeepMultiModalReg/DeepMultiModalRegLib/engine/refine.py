@@ -1,0 +1,171 @@
+"""Refine: the optimisation of one pair's field after the start and the network; no weights are touched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core import DenseField, Image, Transform, resample
+from .body import body_points, covered
+from .memory import is_shortage, release
+from .network import Pair
+from .refinement.flow import control_shape, displacement, resized
+from .refinement.levels import MEASURES, Levels
+from .refinement.optimise import Settings, optimise, zero_velocity
+from .report import fold_percent
+from .working import Working, working_lattice
+
+VOXELS = 8_000_000  # of the lattice that features are computed on: their halves are 24 MB an image and channel
+POOL = 2  # features are averaged over so many voxels a side
+STRIDE = 2  # and the velocity's control cells cover so many of those
+COARSEST = 0.2  # of the body's radius: no level is coarser
+FEWEST = 4  # cells of the coarsest level along any axis
+FOLDED = 0.02  # percent of voxels above which the velocity is smoothed
+ATTEMPTS = 3
+
+
+@dataclass
+class Refined:
+    """field: what comes before the transform that was refined, on `working`, not closed; report: JSON-able."""
+
+    field: DenseField
+    working: Working
+    report: dict
+
+
+def refine(
+    pair: Pair,
+    found: Transform,
+    planar: bool,
+    steps: int,
+    device: torch.device,
+    by: str = "mind",
+    rendered: Image | None = None,
+    features: Callable[[Tensor], Tensor] | None = None,
+    tick: Callable[[float], None] = lambda share: None,
+) -> tuple[Refined, list[str]]:
+    """A smooth one-to-one field e such that x -> found(x + e(x)) agrees better than `found`, and warnings.
+
+    found: fixed to moving LPS mm, from the start and the network. planar: slice by slice, in the planes of the fixed
+    image only. steps: at most so many on each level, from coarse to fine; a level ends earlier where nothing is gained.
+    by: "mind", MIND-SSC; "mi", mutual information; "ncc", local correlation with `rendered` (the moving image in the
+    fixed's modality, already warped onto the fixed lattice by `found`) or else the moving image; "model", whatever
+    `features` makes of (N, 1, *shape) in [0, 1]: (N, C, *shape).
+
+    The field is the exponential of a stationary velocity on a coarse control lattice, stiff by diffusion. Both images'
+    features are computed once a level; the moving ones are read where points move. Masks: a voxel outside the fixed one
+    exerts no force, nor does one that meets nothing of the moving one. Nothing is random. Where memory runs short it
+    works on a coarser lattice and says so.
+    """
+    measure = MEASURES[by]
+    body = body_points(pair.fixed, pair.fixed_mask)
+    device = torch.device("cpu") if device.type == "mps" else device  # its sparse reads are not offered there
+    warnings: list[str] = []
+    spacing = _spacing(pair, planar)
+    factors = _factors(body, spacing)
+    for attempt in range(ATTEMPTS):
+        multiple = POOL * factors[0]
+        working, _ = working_lattice(
+            pair.fixed.grid, body, 2 if planar else 3, spacing * 1.3**attempt, multiple, VOXELS
+        )
+        try:
+            return _refined(pair, found, working, factors, steps, device, measure, rendered, features, tick), warnings
+        except Exception as error:
+            if not is_shortage(error) or attempt == ATTEMPTS - 1:
+                raise
+            release(device)
+            coarser = 1.3 ** (attempt + 1)
+            warnings.append(f"Memory was short: the refinement worked on a lattice {coarser:.1f} times coarser.")
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _spacing(pair: Pair, planar: bool) -> float:
+    """mm of the lattice: the fixed image's, of a volume the mean over its axes."""
+    spacing = [s for s, n in zip(pair.fixed.grid.spacing, pair.fixed.grid.size, strict=True) if n > 1]
+    return min(spacing) if planar else math.prod(spacing) ** (1 / len(spacing))
+
+
+def _factors(body: Tensor, spacing: float) -> list[int]:
+    """How many times coarser than the lattice each level is, from coarse to fine."""
+    radius = float((body - body.mean(0)).square().sum(1).mean().sqrt())
+    extent = float((body.amax(0) - body.amin(0)).sort(descending=True).values[1])
+    factor, factors = 1, [1]
+    while 2 * factor * POOL * spacing <= min(COARSEST * radius, extent / FEWEST):
+        factor *= 2
+        factors.insert(0, factor)
+    return factors
+
+
+def _refined(
+    pair, found, working, factors, steps, device, measure, rendered, features, tick
+) -> Refined:
+    levels = Levels(*_seen(pair, found, working, rendered, device), POOL, measure, features)
+    reached = working.coarser(POOL, 1)
+    levels.weight, levels.counts = _weights(pair, found, reached, device)
+    velocity, coarser, told = None, 1, []
+    for number, factor in enumerate(factors):
+        objective = levels.objective(factor)
+        shape = objective.shape
+        if velocity is None:
+            velocity = zero_velocity(levels.count, shape, STRIDE, device)
+        else:
+            velocity = resized(velocity, control_shape(shape, STRIDE), coarser / factor)
+        coarser = factor
+        settings = Settings(steps, STRIDE, measure.stiffness * levels.channels)
+        steps_done = iter(range(1, steps + 2))
+        velocity, trail = optimise(
+            objective, velocity, settings,
+            lambda number=number, done=steps_done: tick((number + next(done) / (steps + 1)) / len(factors)),
+        )  # fmt: skip
+        voxel = round(working.grid.spacing[0] * POOL * factor, 3)
+        told.append({"voxel_mm": voxel, "steps": len(trail) - 1, "objective": trail})
+    field, folded = _unfolded(velocity, objective.shape, reached)
+    return Refined(field, reached, {
+        "measure": measure.name, "levels": told, "iterations": sum(level["steps"] for level in told),
+        "similarity": {"before": told[-1]["objective"][0], "after": told[-1]["objective"][-1]},
+        "lattice": reached.describe(), "precision": str(levels.dtype).removeprefix("torch."), "folds_percent": folded,
+    })  # fmt: skip
+
+
+def _seen(pair: Pair, found: Transform, working: Working, rendered: Image | None, device) -> tuple[Tensor, Tensor]:
+    """Both images on the working lattice, (N, 1, *shape) in [0, 1], the moving one through `found`."""
+    # whole images: a mask's edge would look like anatomy; masks weigh instead
+    whole = Pair(pair.fixed, pair.moving, None, None, pair.fixed_fill, pair.moving_fill)
+    seen = whole.on(working, found)
+    moving = seen.moving
+    if rendered is not None:
+        bottom, top = seen.fixed_range
+        moving = resample(rendered, working.grid, None, "linear", pair.fixed_fill).tensor
+        moving = ((moving - bottom) / max(top - bottom, 1e-12)).clamp(0, 1)
+    return working.batch(seen.fixed).to(device), working.batch(moving).to(device)
+
+
+def _weights(pair: Pair, found: Transform, working: Working, device) -> tuple[Tensor | None, Tensor | None]:
+    """How much the fixed and the moving voxels count, (N, *shape) float32 on the finest feature lattice; None: all."""
+    points = working.grid.points(torch.float32)
+    out = []
+    for image, mask, place, transform in (
+        (pair.fixed, pair.fixed_mask, points, None), (pair.moving, pair.moving_mask, found.points(points), found)
+    ):  # fmt: skip
+        inside = covered(image.grid, place)
+        if mask is not None:
+            inside = inside & mask.on(working.grid, transform)
+        whole = bool(inside.all())
+        out.append(None if whole else working.batch(inside[None].float())[:, 0].contiguous().to(device))
+    return out[0], out[1]
+
+
+def _unfolded(velocity: Tensor, shape: tuple[int, ...], working: Working) -> tuple[DenseField, float]:
+    """The velocity's field in mm, smoothed where it folds for want of resolution; and percent of folds left."""
+    for _ in range(4):
+        field = working.field(displacement(velocity, shape, STRIDE).cpu())
+        folded = fold_percent(field, working.grid)
+        if folded <= FOLDED:
+            break
+        pool = torch.nn.functional.avg_pool3d if velocity.dim() == 5 else torch.nn.functional.avg_pool2d
+        velocity = pool(velocity, 3, 1, 1, count_include_pad=False)
+    return field, folded

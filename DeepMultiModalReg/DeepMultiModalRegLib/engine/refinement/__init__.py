@@ -1,0 +1,1 @@
+"""Refinement: the parts of the optimisation of one pair's field."""

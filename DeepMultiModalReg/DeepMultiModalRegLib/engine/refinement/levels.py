@@ -1,0 +1,79 @@
+"""Levels: the objective of one pair from coarse to fine, by one of the measures there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core import InputError
+from ...losses.ncc import standardised
+from .features import mind_features, pooled_rows
+from .flow import pooled
+from .information import Information
+from .objective import SquaredDifference
+
+
+@dataclass(frozen=True)
+class Measure:
+    """stiffness: weight of the squared derivative of the velocity, per channel and voxel."""
+
+    name: str
+    stiffness: float
+
+
+MEASURES = {
+    "mind": Measure("MIND-SSC", 0.033),
+    "mi": Measure("mutual information", 2.0),
+    "ncc": Measure("local correlation", 0.2),
+    "model": Measure("the model's features", 0.033),
+}
+
+
+def check_measure(by: str) -> Measure:
+    """Raises InputError for a measure that nobody knows."""
+    if by not in MEASURES:
+        raise InputError(f"The measure '{by}' of the refinement is not known; choose one of {', '.join(MEASURES)}.")
+    return MEASURES[by]
+
+
+class Levels:
+    """fixed, moving: (N, 1, *shape) in [0, 1]; pool: over how many voxels a side features are averaged.
+
+    weight, counts: (N, *shape / pool) how much a fixed and a moving voxel count, or None.
+    """
+
+    def __init__(
+        self, fixed: Tensor, moving: Tensor, pool: int, measure: Measure,
+        features: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        self.fixed, self.moving, self.pool, self.measure = fixed, moving, pool, measure
+        self.features = features
+        self.weight: Tensor | None = None
+        self.counts: Tensor | None = None
+        self.channels = 1
+        # features lie in [0, 1] or about it and are differenced once: half precision is as good as their noise
+        self.dtype = torch.float32 if measure.name == "mutual information" else torch.float16
+
+    @property
+    def count(self) -> int:
+        return self.fixed.shape[0]
+
+    def objective(self, factor: int):
+        """The objective on the level `factor` times coarser than the finest."""
+        fixed, moving = (pooled(image, factor) for image in (self.fixed, self.moving))
+        weight, counts = (None if w is None else pooled(w[:, None], factor)[:, 0] for w in (self.weight, self.counts))
+        if self.measure.name == "mutual information":
+            return Information(pooled(fixed, self.pool), pooled(moving, self.pool), weight, counts)
+        rows = [self._rows(image) for image in (fixed, moving)]
+        self.channels = rows[0].shape[-1]
+        return SquaredDifference(*rows, weight, counts)
+
+    def _rows(self, image: Tensor) -> Tensor:
+        if self.measure.name == "MIND-SSC":
+            return mind_features(image, self.pool, self.dtype)
+        with torch.no_grad():
+            described = standardised(image) if self.measure.name == "local correlation" else self.features(image)
+        return pooled_rows(described.detach().float(), self.pool, self.dtype)

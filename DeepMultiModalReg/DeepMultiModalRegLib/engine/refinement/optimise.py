@@ -1,0 +1,97 @@
+"""Optimise: a stationary velocity field on one level, step by step until nothing is gained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .flow import control_shape, displacement, neighbours_minus, pooled
+from .objective import Quadratic
+from .solve import entries, solved
+
+CONJUGATE = 12  # iterations for a step: enough for a step that is taken once and corrected by the next
+LONGEST = 1.0  # voxels a step may move a point: the model holds no further
+DAMPING = 0.02  # of the mean curvature, added to every cell's
+TINY = 1e-9  # curvature where an image shows nothing at all
+HALVINGS = 2  # steps in a row that gain nothing before a level ends
+
+
+@dataclass(frozen=True)
+class Settings:
+    """steps: at most; stride: voxels a control cell covers; stiffness: weight of the squared derivative of the
+    velocity against the squared difference of features, per voxel; gain: relative fall of the objective below which a
+    level ends."""
+
+    steps: int = 10
+    stride: int = 2
+    stiffness: float = 0.4
+    gain: float = 1e-3
+
+
+def optimise(
+    objective, velocity: Tensor, settings: Settings, tick: Callable[[], None] = lambda: None
+) -> tuple[Tensor, list[float]]:
+    """(velocity, the objective before and after each step): minimises the mean of `objective` plus stiffness times the
+    mean squared derivative.
+
+    velocity: (N, D, *control), voxels of the objective's lattice. Each step solves a quadratic model of the whole
+    (Gauss and Newton's with a little damping), adds the solution to the velocity (first order of Baker, Campbell and
+    Hausdorff), and is halved where the objective rose.
+    """
+    shape, stride = objective.shape, settings.stride
+    d = len(shape)
+    stiffness = settings.stiffness / stride**2
+    best, now = velocity, objective.around(displacement(velocity, shape, stride))
+    value = _value(now.energy, best, stiffness)
+    trail = [float(value.mean())]
+    length, rejected = torch.ones_like(value), 0
+    for _ in range(settings.steps):
+        tick()
+        step = _step(now, best, stiffness, stride) * _per_image(length, d)
+        trial = best + step
+        then = objective.around(displacement(trial, shape, stride))
+        reached = _value(then.energy, trial, stiffness)
+        better = reached < value
+        gained = float((value - reached).clamp(min=0).mean() / value.abs().mean().clamp(min=1e-12))
+        pick = _per_image(better, d)
+        best = torch.where(pick, trial, best)
+        now = Quadratic(
+            torch.where(better, then.energy, now.energy),
+            torch.where(pick, then.slope, now.slope),
+            torch.where(pick, then.curvature, now.curvature),
+        )
+        value = torch.where(better, reached, value)
+        length = torch.where(better, (2 * length).clamp(max=1), length / 2)
+        trail.append(float(value.mean()))
+        rejected = rejected + 1 if gained < settings.gain else 0
+        if (gained < settings.gain and better.all()) or rejected > HALVINGS:
+            break
+    return best, trail
+
+
+def _step(now: Quadratic, velocity: Tensor, stiffness: float, stride: int) -> Tensor:
+    """The step to the minimum of the quadratic model, no longer anywhere than the model holds."""
+    d = velocity.shape[1]
+    curvature, slope = pooled(now.curvature, stride), pooled(now.slope, stride)
+    diagonal = [n for n, (i, j) in enumerate(entries(d)) if i == j]
+    mean = curvature[:, diagonal].flatten(1).mean(1)
+    curvature[:, diagonal] += _per_image(DAMPING * mean + TINY, d)
+    step = solved(curvature, slope + stiffness * neighbours_minus(velocity), stiffness, CONJUGATE)
+    return step * (LONGEST / step.norm(dim=1, keepdim=True).clamp(min=LONGEST))
+
+
+def _per_image(x: Tensor, dimension: int) -> Tensor:
+    """(N,) to (N, 1, 1, 1(, 1))."""
+    return x.reshape(-1, *([1] * (dimension + 1)))
+
+
+def _value(energy: Tensor, velocity: Tensor, stiffness: float) -> Tensor:
+    rough = (velocity * neighbours_minus(velocity)).flatten(1).sum(1) / velocity[0, 0].numel()
+    return energy + stiffness * rough
+
+
+def zero_velocity(count: int, shape: tuple[int, ...], stride: int, device) -> Tensor:
+    return torch.zeros((count, len(shape), *control_shape(shape, stride)), device=device)
