@@ -88,7 +88,7 @@ def test_a_row_that_fails_says_why_and_the_exit_code_tells(folder):
         folder, "--models", "tiny-t1t2-3d", "--refine", "-5", "--only", "phantoms", "--no-surfaces"
     )
     assert code == 2
-    assert content["rows"][-1]["method"] == "tiny-t1t2-3d + refine -5" and content["rows"][-1]["error"]
+    assert content["rows"][-1]["method"] == "tiny-t1t2-3d, refined" and content["rows"][-1]["error"]
     assert "error" not in content["rows"][-2]
 
 

@@ -7,13 +7,15 @@ import datetime
 import platform
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from ..core import InputError, RegistrationError
 from .peer_worker import PEERS
 
 EXPERIMENTS = ("slices", "timing")
-DEFAULTS = {"slices": 60, "deformation": 6.0, "refine": 0, "seed": 0, "device": "auto"}  # not worth saying
+# options at these values are not worth a word in the results
+DEFAULTS = {"start": "moments", "refine_by": "mind", "device": "auto", "seed": 0, "slices": 60, "deformation": 6.0}
 
 
 def add_arguments(subparsers) -> None:
@@ -29,7 +31,11 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--experiment", choices=EXPERIMENTS, help="instead of cases: an experiment of its own")
         parser.add_argument("--models", default="all", metavar="NAME,...|all|none", help="default all")
         parser.add_argument("--peers", default=peers, metavar="NAME,...|all|none", help=f"of {', '.join(PEERS)}")
-        parser.add_argument("--refine", type=int, default=0, metavar="N", help="also with N steps of refinement")
+        parser.add_argument("--start", default="moments", help="what the models start from (default moments)")
+        parser.add_argument(
+            "--refine", type=int, default=0, metavar="N", help="also with N steps of refinement a level"
+        )
+        parser.add_argument("--refine-by", default="mind", help="mind, mi, ncc or model (default mind)")
         parser.add_argument("--data", metavar="DIR", help="where the cases' files are (or DEEPMULTIMODALREG_DATA)")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for tables and pictures")
         parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -62,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def chosen_models(names: str, dimension: int | None = None) -> list[str]:
-    """The models asked for; of all, those of the dimension."""
+    """The models asked for; all: the engine's affine and those of the catalogue (of the dimension, if given)."""
     from ..engine import installed_models
 
     if names == "none":
@@ -72,7 +78,8 @@ def chosen_models(names: str, dimension: int | None = None) -> list[str]:
     models, broken = installed_models()
     for sentence in broken:
         print(sentence, file=sys.stderr)
-    return [model.name for model in models if dimension in (None, model.dimension)]
+    names_of = [model.name for model in models if dimension in (None, model.dimension)]
+    return names_of if dimension else ["affine", *names_of]
 
 
 def chosen_peers(names: str) -> list[str]:
@@ -119,7 +126,7 @@ def facts_in_words(facts: dict) -> str:
 
 
 def _worth_saying(key: str, value) -> bool:
-    return key not in ("run", "command", "out", "data", "debug") and value not in (None, False, "", DEFAULTS.get(key))
+    return key not in ("run", "command", "out", "data", "debug") and value not in (None, False, 0, "", DEFAULTS.get(key))
 
 
 def _tabulate(options: argparse.Namespace) -> int:
@@ -127,7 +134,7 @@ def _tabulate(options: argparse.Namespace) -> int:
     from . import pictures, table
     from .cases import data_folder, load_case, read_cases
     from .measure import measured
-    from .runners import runners
+    from .runners import Settings, runners
 
     cases = [
         c for c in read_cases(options.cases) if options.only is None or options.only in f"{c['name']} {c.get('group')}"
@@ -135,14 +142,8 @@ def _tabulate(options: argparse.Namespace) -> int:
     if not cases:
         raise InputError(f"No case's name or group contains '{options.only}'; list fewer letters of it.")
     data = data_folder(options.data)
-    rows_of = runners(
-        chosen_models(options.models),
-        chosen_peers(options.peers),
-        options.refine,
-        options.device,
-        options.seed,
-        options.threads,
-    )
+    given = {field.name: getattr(options, field.name) for field in fields(Settings)}
+    rows_of = runners(chosen_models(options.models), chosen_peers(options.peers), Settings(**given))
     rows: list[dict] = []
     shown: list[tuple[str, str, Path]] = []
     for described in cases:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..core import Affine, Image, InputError, Transform
+from ..engine.start import POSES
 from .cases import Case
 from .peers import PEERS, run_peer
 
@@ -46,20 +47,34 @@ def start(kind: str) -> Runner:
     return run
 
 
-def model(name: str, refine: int = 0, device: str = "auto", seed: int = 0, inverse: bool = True) -> Runner:
-    """A model of the catalogue through the engine, from the start `moments`."""
+@dataclass(frozen=True)
+class Settings:
+    """How models and peers are run: see engine.register. threads: of the peers' processes."""
+
+    start: str = "moments"
+    refine: int = 0
+    refine_by: str = "mind"
+    device: str = "auto"
+    seed: int = 0
+    threads: int = 1
+
+
+def model(name: str, settings: Settings) -> Runner:
+    """A model of the catalogue, or the engine's "rigid" or "affine"."""
 
     def run(case: Case) -> Outcome:
         from ..engine import load, register
 
-        loaded = load(name)  # reading and checking the weights is not registration
+        loaded = name if name in POSES else load(name)  # reading and checking the weights is not registration
+        wanted = {"start": settings.start, "device": settings.device, "seed": settings.seed, "inverse": True}
+        if settings.refine:
+            wanted |= {"refine": settings.refine, "refine_by": settings.refine_by}
         started = time.perf_counter()
-        result = register(case.fixed, case.moving, loaded, refine=refine, device=device, seed=seed, inverse=inverse)
+        result = register(case.fixed, case.moving, loaded, **wanted)
         seconds = time.perf_counter() - started
         steps = dict(result.report["seconds"])
-        if inverse:  # asked for by the table, not by a registration
-            seconds -= steps.get("inverse", 0.0)
-        version = f"sha256 {loaded.sha256[:12]}"
+        seconds -= steps.get("inverse", 0.0)  # wanted by the table, not by a registration
+        version = "" if name in POSES else f"sha256 {loaded.sha256[:12]}"
         return Outcome(result.transform, seconds, result.warped, result.inverse, steps, version=version)
 
     return run
@@ -76,9 +91,7 @@ def peer(name: str, seed: int = 0, threads: int = 1) -> Runner:
     return run
 
 
-def runners(
-    models: list[str], peers: list[str], refine: int = 0, device: str = "auto", seed: int = 0, threads: int = 1
-) -> dict[str, Runner]:
+def runners(models: list[str], peers: list[str], settings: Settings) -> dict[str, Runner]:
     """The rows of a table, in order: identity, moments, the peers, then each model, without and with refinement.
 
     Raises InputError for a peer or a model that nobody knows.
@@ -89,10 +102,12 @@ def runners(
         if name not in PEERS:
             raise InputError(f"The peer '{name}' is not one of {', '.join(PEERS)}.")
     rows: dict[str, Runner] = {"identity": identity, "moments": start("moments")}
-    rows |= {name: peer(name, seed, threads) for name in peers}
+    rows |= {name: peer(name, settings.seed, settings.threads) for name in peers}
     for name in models:
-        find(name)
-        rows[name] = model(name, 0, device, seed)
-        if refine:
-            rows[f"{name} + refine {refine}"] = model(name, refine, device, seed)
+        if name not in POSES:
+            find(name)
+        title = name if settings.start == "moments" else f"{name}, start {settings.start}"
+        rows[title] = model(name, replace(settings, refine=0))
+        if settings.refine and name not in POSES:
+            rows[f"{title}, refined"] = model(name, settings)
     return rows
