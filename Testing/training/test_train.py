@@ -12,7 +12,7 @@ from DeepMultiModalRegLib.core import InputError
 from DeepMultiModalRegLib.engine.catalogue import load
 from DeepMultiModalRegLib.engine.description import read_description
 from DeepMultiModalRegLib.methods import build
-from DeepMultiModalRegLib.training.export import export
+from DeepMultiModalRegLib.training.export import add_results, export
 from DeepMultiModalRegLib.training.train import CONFIGS, OBJECTIVES, data_folder, read_config
 
 
@@ -58,3 +58,17 @@ def test_an_exported_network_is_the_one_the_catalogue_loads(tmp_path):
     fixed, moving = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
     # half precision on disk
     assert torch.allclose(loaded(fixed, moving).displacement, method(fixed, moving).displacement, atol=2e-2)
+
+
+def test_results_are_added_without_touching_the_weights(tmp_path):
+    config = read_config("hierarchical-t1t2-brain-2d")
+    config["settings"] = {"widths": [4, 6], "mask_width": 4, "mask_code": 8}
+    folder = export(config, build(config["method"], 2, config["settings"]), 12.3, tmp_path)
+    before = (folder / "weights.pt").read_bytes()
+    add_results(folder, [{"case": "a", "dice": 0.5}])
+    assert read_description(folder).data["results"] == [{"case": "a", "dice": 0.5}]
+    assert (folder / "weights.pt").read_bytes() == before
+    load(read_description(folder))
+    with pytest.raises(InputError, match="results"):
+        add_results(folder, ["not a row"])
+    assert read_description(folder).data["results"] == [{"case": "a", "dice": 0.5}]

@@ -6,7 +6,11 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+import yaml
+
 from ..engine.catalogue import write_model
+from ..engine.description import FILE, check_description, read_description
+from ..io import write_text
 from ..methods.base import Method
 
 FROM_CARD = ("description", "modalities", "anatomy", "citation", "licence", "limits")
@@ -54,3 +58,14 @@ def export(config: dict, method: Method, seconds: float, folder: Path, results: 
         method.state_dict(),
     )
     return folder / config["name"]
+
+
+def add_results(folder: Path, rows: list[dict]) -> None:
+    """Puts the rows of a table made by `deepmultimodalreg evaluate` into a model's description; its weights stay as
+    they are.
+
+    Raises InputError where the description would no longer be valid; then nothing is written.
+    """
+    data = {**read_description(folder).data, "results": rows}
+    check_description(data, str(folder / FILE))
+    write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120), folder / FILE)
