@@ -85,7 +85,16 @@ def test_a_missing_peer_is_a_row_that_says_so_and_no_failure(folder, monkeypatch
 
 def test_a_row_that_fails_says_why_and_the_exit_code_tells(folder):
     code, content = evaluate(
-        folder, "--models", "tiny-t1t2-3d", "--refine", "-5", "--only", "phantoms", "--no-surfaces"
+        folder,
+        "--models",
+        "tiny-t1t2-3d",
+        "--refine",
+        "2",
+        "--refine-by",
+        "magic",
+        "--only",
+        "phantoms",
+        "--no-surfaces",
     )
     assert code == 2
     assert content["rows"][-1]["method"] == "tiny-t1t2-3d, refined" and content["rows"][-1]["error"]

@@ -126,7 +126,8 @@ def facts_in_words(facts: dict) -> str:
 
 
 def _worth_saying(key: str, value) -> bool:
-    return key not in ("run", "command", "out", "data", "debug") and value not in (None, False, 0, "", DEFAULTS.get(key))
+    unsaid = ("run", "command", "out", "data", "debug")
+    return key not in unsaid and value not in (None, False, 0, "", DEFAULTS.get(key))
 
 
 def _tabulate(options: argparse.Namespace) -> int:
