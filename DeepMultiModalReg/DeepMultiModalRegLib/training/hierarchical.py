@@ -58,6 +58,8 @@ class HierarchicalObjective:
     def _mask(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
             full, aligned, _ = self._first(batch)
+            known = batch.has_truth.reshape(-1, *[1] * (full.dim() - 1))
+            full = torch.where(known, batch.truth, full)  # likeness is judged where things really are, if that is known
         translated = self.method.translation(batch.fixed, batch.moving, aligned)
         mask = translated - batch.moving
         shown = [_to_unit(x) for x in (mask, translated)]

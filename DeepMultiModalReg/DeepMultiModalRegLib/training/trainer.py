@@ -22,7 +22,7 @@ class Trainer:
     """Trains a method's stages on drawn pairs and leaves `checkpoint.pt`, `log.jsonl` and pictures in `out`.
 
     settings: the `training` part of a configuration: seed, batch, labels, stages [{network, steps, horizon, rate,
-    batch, coarser, shape, pose, motion, both_ways}], validate_every,
+    batch, coarser, shape, pose, motion, same, both_ways}], validate_every,
     validate_each. A run that is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have
     drawn.
     """
@@ -69,7 +69,7 @@ class Trainer:
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         running: dict[str, float] = {}
-        changes = {key: plan[key] for key in ("coarser", "shape", "pose", "motion") if key in plan}
+        changes = {key: plan[key] for key in ("coarser", "shape", "pose", "motion", "same") if key in plan}
         sampler = self.sampler.on(**changes) if changes else self.sampler
         while self.step < plan["steps"]:
             begun = time.monotonic()
