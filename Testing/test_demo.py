@@ -18,7 +18,7 @@ from DeepMultiModalRegLib.mrml.scene import HeadlessScene  # noqa: E402
 
 SAMPLE = ROOT / "Resources" / "SampleData"
 FILES = {
-    "transform.h5", "inverse.h5", "warped.nrrd", "translated.nrrd", "scene.mrb", "report.json",
+    "transform.h5", "warped.nrrd", "translated.nrrd", "scene.mrb", "report.json",
     "blend.png", "checkerboard.png", "grid.png", "translated.png",
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import weakref
+import zipfile
 from contextlib import chdir
 from pathlib import Path
 
@@ -68,9 +69,12 @@ class HeadlessScene:
 
     def save(self, path: str | os.PathLike) -> None:
         """The whole scene as one .mrb file. Raises InputError when it cannot be written."""
-        with replacing(path) as temporary, chdir(os.curdir):  # packing leaves the process in a folder it has deleted
-            if not self.scene.WriteToMRB(str(temporary)):
+        with replacing(path) as temporary:
+            with chdir(os.curdir):  # packing leaves the process in a folder it has deleted
+                written = self.scene.WriteToMRB(str(temporary))
+            if not written:
                 raise InputError(f"The scene {path} cannot be written; check the folder and the free space.")
+            _squeeze(temporary)
 
     def read(self, path: str | os.PathLike) -> None:
         """Adds what a .mrb file holds. Raises InputError when it cannot be read."""
@@ -78,6 +82,19 @@ class HeadlessScene:
             done = Path(path).is_file() and self.scene.ReadFromMRB(str(path))
         if not done:
             raise InputError(f"The scene {path} cannot be read; check that it is a .mrb file saved by Slicer.")
+
+
+def _squeeze(path: Path) -> None:
+    """Slicer stores a .mrb's parts as they are; transforms shrink to half when they are deflated, and read the same."""
+    squeezed = path.with_name(f"{path.name}.squeezed")
+    with (
+        zipfile.ZipFile(path) as source,
+        zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
+    ):
+        for name in source.namelist():
+            with source.open(name) as read, target.open(name, "w", force_zip64=True) as write:
+                shutil.copyfileobj(read, write, 1 << 20)
+    os.replace(squeezed, path)
 
 
 def save_node(node, path: str | os.PathLike) -> Path:
