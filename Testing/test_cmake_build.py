@@ -56,6 +56,7 @@ def test_everything_listed_and_every_model_reaches_the_build_and_the_installed_e
     source, fake = tmp_path / "source", tmp_path / "slicer"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(ROOT / "DeepMultiModalReg", source / "DeepMultiModalReg", ignore=ignored)
+    shutil.copytree(ROOT / "Resources" / "SampleData", source / "Resources" / "SampleData")
     shutil.copy(ROOT / "CMakeLists.txt", source)
     lists = expected(source / "DeepMultiModalReg")
     cmake = CMAKE.read_text(encoding="utf-8")
@@ -76,6 +77,8 @@ def test_everything_listed_and_every_model_reaches_the_build_and_the_installed_e
     run("cmake", "--install", build)
 
     wanted = {*lists["scripts"], *lists["resources"], *(f"DeepMultiModalRegLib/models/{name}" for name in models)}
+    pair = ("fixed_t1.nii.gz", "moving_t2.nii.gz", "fixed_head_mask.nii.gz", "README.md")
+    wanted |= {f"Resources/SampleData/{name}" for name in pair}
     place = "lib/Slicer-5.10/qt-scripted-modules"
     assert tree(installed / place) == wanted
     assert tree(build / place) == wanted

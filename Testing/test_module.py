@@ -105,6 +105,8 @@ def volume(scene, name: str, voxels: int):
 
 
 def test_what_is_missing_is_said_in_words_and_process_refuses(module, scene, monkeypatch) -> None:
+    from DeepMultiModalRegLib.panel import packages
+
     logic = module.DeepMultiModalRegLogic()
     fixed, moving, empty = volume(scene, "Fixed", 4), volume(scene, "Moving", 4), volume(scene, "Hollow", 0)
     assert logic.whatIsMissing(fixed, moving) == ""
@@ -113,7 +115,7 @@ def test_what_is_missing_is_said_in_words_and_process_refuses(module, scene, mon
     assert "'Hollow' is empty" in logic.whatIsMissing(fixed, empty)
     with pytest.raises(ValueError, match="'Hollow' is empty"):
         logic.process(fixed, empty)
-    monkeypatch.setattr(module, "_installed", lambda package: package != "torch")
+    monkeypatch.setattr(packages, "installed", lambda package: package != "torch")
     assert logic.whatIsMissing(fixed, moving).startswith("PyTorch not installed")
 
 
@@ -126,7 +128,7 @@ def test_process_hands_its_choices_to_the_library_and_returns_the_nodes(module, 
         calls.append((volumes, settings))
         return types.SimpleNamespace(transformNode="transform", volumeNode="volume")
 
-    monkeypatch.setattr(mrml, "register_nodes", register_nodes)
+    monkeypatch.setattr(mrml, "register_nodes", register_nodes, raising=False)
     logic = module.DeepMultiModalRegLogic()
     fixed, moving = volume(scene, "Fixed", 4), volume(scene, "Moving", 4)
     assert logic.process(fixed, moving, model="mine-3d", outputTransform="kept", refine=3) == ("transform", "volume")
@@ -138,7 +140,9 @@ def test_process_hands_its_choices_to_the_library_and_returns_the_nodes(module, 
 def test_every_widget_that_the_panel_names_is_in_the_ui_file_and_tied_to_a_parameter(module) -> None:
     source = (MODULE / "DeepMultiModalReg.py").read_text(encoding="utf-8")
     widgets = {widget.get("name"): widget.get("class") for widget in UI.iter("widget")}
-    assert set(re.findall(r"self\.ui\.(\w+)", source)) <= set(widgets)
+    places = (MODULE / "DeepMultiModalRegLib" / "panel").glob("*_section.py")
+    sections = [path.read_text(encoding="utf-8") for path in places]
+    assert set(re.findall(r"\b(?:self\._?)?ui\.(\w+)", "".join([source, *sections]))) <= set(widgets)
     tied = {
         widget.get("name"): prop.find("string").text
         for widget in UI.iter("widget")
@@ -146,13 +150,21 @@ def test_every_widget_that_the_panel_names_is_in_the_ui_file_and_tied_to_a_param
         if prop.get("name") == "SlicerParameterName"
     }
     parameters = typing.get_type_hints(module.DeepMultiModalRegParameterNode)
-    assert set(tied.values()) == {name for name, kind in parameters.items() if kind is not str}
+    classes = {str: None, bool: "QCheckBox", int: "QSpinBox"}
+    for name, parameter in tied.items():  # what Slicer can tie
+        assert widgets[name] == classes.get(parameters[parameter], "qMRMLNodeComboBox"), name
+    by_hand = {"model", "mode", "start", "device", "shownTransform", "shownVolume", "shownTranslated"}
+    assert set(tied.values()) == set(parameters) - by_hand
     scenes = {c.find("receiver").text for c in UI.iter("connection") if "setMRMLScene" in c.find("slot").text}
-    assert scenes == {name for name, kind in widgets.items() if kind == "qMRMLNodeComboBox"}
+    selectors = ("qMRMLNodeComboBox", "qMRMLCheckableNodeComboBox")
+    assert scenes == {name for name, kind in widgets.items() if kind in selectors}
     for name, parameter in tied.items():
-        wanted = next(
-            p.find("stringlist/string").text
-            for widget in UI.iter("widget") if widget.get("name") == name
-            for p in widget.findall("property") if p.get("name") == "nodeTypes"
-        )
-        assert wanted == parameters[parameter].__name__
+        if widgets[name] == "qMRMLNodeComboBox":  # Slicer replaces the list by the parameter's own classes
+            kinds = typing.get_args(parameters[parameter]) or (parameters[parameter],)
+            listed = [
+                word.text
+                for widget in UI.iter("widget") if widget.get("name") == name
+                for p in widget.findall("property") if p.get("name") == "nodeTypes"
+                for word in p.findall("stringlist/string")
+            ]
+            assert listed == [kind.__name__ for kind in kinds]

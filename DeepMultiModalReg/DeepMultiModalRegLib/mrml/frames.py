@@ -1,4 +1,4 @@
-"""Slicer's RAS against the library's LPS, and points through VTK transforms. The one place where signs change."""
+"""Points and parents of Slicer's nodes (RAS) in the library's LPS, through VTK transforms."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import vtk
 from torch import Tensor
 from vtk.util import numpy_support
 
-from ..core import Grid, InputError
+from ..core.ras import grid_of_lattice, grid_of_matrix, index_to_ras, switched
 
-_FLIP = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0], dtype=torch.float64))
+__all__ = [
+    "between", "from_world", "grid_of_lattice", "grid_of_matrix", "index_to_ras", "matrix_from_vtk", "matrix_to_vtk",
+    "parent_matrix", "switched", "to_world", "transformed",
+]  # fmt: skip
+
 _SLAB = 1 << 20  # points handed to VTK at once
 
 
@@ -25,30 +29,6 @@ def matrix_to_vtk(matrix: Tensor) -> vtk.vtkMatrix4x4:
     out = vtk.vtkMatrix4x4()
     out.DeepCopy([float(v) for v in matrix.flatten()])
     return out
-
-
-def switched(matrix: Tensor) -> Tensor:
-    """A (4, 4) map of RAS to RAS points as one of LPS to LPS points, and the other way round."""
-    return _FLIP @ matrix @ _FLIP
-
-
-def grid_of_lattice(ras: Tensor, size: tuple[int, ...]) -> Grid:
-    """The lattice whose index (I, J, K, 1) goes to RAS mm by `ras` (4, 4), in LPS."""
-    return grid_of_matrix(_FLIP @ ras, size)
-
-
-def grid_of_matrix(matrix: Tensor, size: tuple[int, ...]) -> Grid:
-    """The lattice whose index (I, J, K, 1) goes to LPS mm by `matrix` (4, 4), sheared or not."""
-    spacing = matrix[:3, :3].norm(dim=0)
-    if not torch.isfinite(matrix).all() or bool((spacing == 0).any()):
-        raise InputError("The volume's spacing or axes are zero or not finite; correct them in the Volumes module.")
-    axes = (matrix[:3, :3] / spacing).flatten().tolist()
-    return Grid(size, tuple(spacing.tolist()), tuple(matrix[:3, 3].tolist()), tuple(axes))
-
-
-def index_to_ras(grid: Grid) -> Tensor:
-    """(4, 4): index (I, J, K, 1) of a 3D lattice to RAS mm."""
-    return _FLIP @ grid.matrix
 
 
 def transformed(transform: vtk.vtkAbstractTransform, points: Tensor) -> Tensor:

@@ -10,11 +10,10 @@ from .. import engine
 from ..core import Cancelled, Image, InputError, Transform
 from ..engine import Result
 from .frames import parent_matrix
+from .outputs import REPORT_ATTRIBUTE, names_for, problem_with, remove_with_displays
 from .place import in_node_space, largest_difference, resampled_node, start_of_node
 from .transform import node_from_transform
 from .volume import image_from_node, mask_from_node, node_from_image, pixel_of
-
-REPORT_ATTRIBUTE = "DeepMultiModalReg.Report"  # on the transform node: the report travels with the scene
 
 
 @dataclass(frozen=True)
@@ -65,28 +64,60 @@ def register_nodes(
     on the moving volume, if wanted. All nodes are written after everything is computed; when something fails or is
     cancelled the scene is as it was. Raises InputError, MemoryShortage, Cancelled: sentences for the user.
     """
+    task = prepare(
+        fixedNode, movingNode, start, fixedMask, movingMask, outputTransform, outputVolume, outputInverse,
+        outputTranslated,
+    )  # fmt: skip
+    result = engine.register(
+        task.fixed, task.moving, model=model, start=task.start, refine=refine, device=device, seed=seed,
+        fixed_mask=task.fixed_mask, moving_mask=task.moving_mask, progress=progress, cancelled=cancelled,
+        translated=bool(outputTranslated), inverse=bool(outputInverse),
+    )  # fmt: skip
+    return deliver(task, result, cancelled)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the engine is given (images in the world, LPS) and where its result goes (`outputs`: role to node, True for
+    a new one, False or None for none)."""
+
+    fixedNode: object
+    movingNode: object
+    fixed: Image
+    moving: Image
+    fixed_mask: Image | None
+    moving_mask: Image | None
+    start: object
+    outputs: dict
+
+
+def prepare(
+    fixedNode, movingNode, start, fixedMask, movingMask, outputTransform, outputVolume, outputInverse, outputTranslated
+) -> Task:
+    """Reads the nodes; see register_nodes. Changes nothing."""
     outputs = {"transform": outputTransform or True, "volume": outputVolume}
     outputs |= {"inverse": outputInverse, "translated": outputTranslated}
-    scene = _scene_of(fixedNode, movingNode)
-    _check_outputs(outputs, fixedNode, movingNode, (fixedMask, movingMask))
+    _check_inputs(fixedNode, movingNode)
+    if problem := problem_with(outputs, fixedNode, movingNode, (fixedMask, movingMask)):
+        raise InputError(problem)
     fixed, moving = image_from_node(fixedNode), image_from_node(movingNode)
     if hasattr(start, "GetTransformToParent"):
         start = start_of_node(start, movingNode, fixed.grid)
-    result = engine.register(
-        fixed, moving, model=model, start=start, refine=refine, device=device, seed=seed,
-        fixed_mask=None if fixedMask is None else mask_from_node(fixedMask),
-        moving_mask=None if movingMask is None else mask_from_node(movingMask),
-        progress=progress, cancelled=cancelled, translated=bool(outputTranslated), inverse=bool(outputInverse),
-    )  # fmt: skip
+    masks = [None if mask is None else mask_from_node(mask) for mask in (fixedMask, movingMask)]
+    return Task(fixedNode, movingNode, fixed, moving, *masks, start, outputs)
+
+
+def deliver(task: Task, result: Result, cancelled: Callable[[], bool] | None = None) -> NodeResult:
+    """Puts the engine's result into the scene; when something fails or is cancelled the scene is as it was."""
     report = dict(result.report, warnings=list(result.report.get("warnings", [])))
-    local = _local(result.transform, movingNode, fixed, report)
-    back = None if result.inverse is None else _local(result.inverse, fixedNode, moving, report)
+    local = _local(result.transform, task.movingNode, task.fixed, report)
+    back = None if result.inverse is None else _local(result.inverse, task.fixedNode, task.moving, report)
     warped = result.warped
-    if parent_matrix(movingNode) is None:  # the engine read a volume that was resampled out of its bent space already
-        warped = resampled_node(movingNode, fixed.grid, local, report["parameters"]["fill"])
+    if parent_matrix(task.movingNode) is None:  # the engine read a volume that was resampled out of its bent space
+        warped = resampled_node(task.movingNode, task.fixed.grid, local, report["parameters"]["fill"])
     if cancelled is not None and cancelled():
         raise Cancelled()
-    return _deliver(scene, fixedNode, movingNode, outputs, local, back, warped, report, result)
+    return _deliver(task, local, back, warped, report, result)
 
 
 def _local(transform: Transform, node, image: Image, report: dict) -> Transform:
@@ -101,8 +132,9 @@ def _local(transform: Transform, node, image: Image, report: dict) -> Transform:
     return local
 
 
-def _deliver(scene, fixedNode, movingNode, outputs, local, back, warped, report, result) -> NodeResult:
-    fixed_name, moving_name = fixedNode.GetName(), movingNode.GetName()
+def _deliver(task: Task, local, back, warped, report, result) -> NodeResult:
+    fixedNode, movingNode, outputs = task.fixedNode, task.movingNode, task.outputs
+    scene, names = fixedNode.GetScene(), names_for(fixedNode, movingNode)
     made = []
 
     def target(key: str):
@@ -117,28 +149,26 @@ def _deliver(scene, fixedNode, movingNode, outputs, local, back, warped, report,
     try:
         if outputs["volume"]:
             volume = kept("volume", node_from_image(
-                warped, scene, f"{moving_name} on {fixed_name}", target("volume"), pixel_of(movingNode), like=fixedNode
+                warped, scene, names["volume"], target("volume"), pixel_of(movingNode), like=fixedNode
             ))  # fmt: skip
             _show_as(volume, movingNode)
         if outputs["translated"] and result.translated is not None:
             translated = kept("translated", node_from_image(
-                result.translated, scene, f"{moving_name} as {fixed_name}", target("translated"),
+                result.translated, scene, names["translated"], target("translated"),
                 pixel_of(fixedNode), like=fixedNode,
             ))  # fmt: skip
             _show_as(translated, fixedNode)
         if back is not None:
             inverse = kept("inverse", node_from_transform(
-                back, scene, f"{fixed_name} to {moving_name}", movingNode, fixedNode, target("inverse")
+                back, scene, names["inverse"], movingNode, fixedNode, target("inverse")
             ))  # fmt: skip
         transform = kept("transform", node_from_transform(
-            local, scene, f"{moving_name} to {fixed_name}", fixedNode, movingNode, target("transform")
+            local, scene, names["transform"], fixedNode, movingNode, target("transform")
         ))  # fmt: skip
         transform.SetAttribute(REPORT_ATTRIBUTE, json.dumps(report))
     except BaseException:
         for node in made:
-            for display in [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]:
-                scene.RemoveNode(display)
-            scene.RemoveNode(node)
+            remove_with_displays(scene, node)
         raise
     return NodeResult(transform, volume, inverse, translated, report, result)
 
@@ -152,7 +182,7 @@ def _show_as(node, like) -> None:
     display.SetWindowLevel(source.GetWindow(), source.GetLevel())
 
 
-def _scene_of(fixedNode, movingNode):
+def _check_inputs(fixedNode, movingNode) -> None:
     for node, role in ((fixedNode, "fixed"), (movingNode, "moving")):
         if node is None:
             raise InputError(f"The {role} volume is missing; choose one.")
@@ -160,35 +190,3 @@ def _scene_of(fixedNode, movingNode):
             raise InputError(f"The {role} volume '{node.GetName()}' is in no scene; add it to one first.")
     if fixedNode is movingNode:
         raise InputError("The fixed and the moving volume are the same node; choose two volumes.")
-    return fixedNode.GetScene()
-
-
-def _check_outputs(outputs: dict, fixedNode, movingNode, masks) -> None:
-    """Refuses outputs that would change an input, or each other."""
-    given = [node for node in outputs.values() if node not in (True, False, None)]
-    if len({node.GetID() for node in given}) != len(given):
-        raise InputError("One node was chosen for two outputs; choose different ones.")
-    for key, kind in (("volume", "vtkMRMLScalarVolumeNode"), ("translated", "vtkMRMLScalarVolumeNode"),
-                      ("transform", "vtkMRMLTransformNode"), ("inverse", "vtkMRMLTransformNode")):  # fmt: skip
-        if outputs[key] in given and not outputs[key].IsA(kind):
-            raise InputError(f"'{outputs[key].GetName()}' cannot hold the output {key}; choose another node.")
-    for node in given:
-        for source in (fixedNode, movingNode, *masks):
-            if source is None:
-                continue
-            parents = _parents(source)
-            # the transform of an earlier run, still on the moving volume, may be replaced by the new one
-            replaced = source in (movingNode, masks[1]) and node is outputs["transform"] and node in parents[:1]
-            if node is source or (node in parents and not replaced):
-                raise InputError(
-                    f"'{node.GetName()}' cannot be an output: '{source.GetName()}' is an input that it is or that it "
-                    "places, and inputs are never changed. Choose or create another node."
-                )
-
-
-def _parents(node) -> list:
-    """The transform nodes above a node, the nearest first."""
-    parents = []
-    while (node := node.GetParentTransformNode()) is not None:
-        parents.append(node)
-    return parents

@@ -1,0 +1,174 @@
+"""Comparison: fixed against moving, before and after, in Slicer's slice views; they are given back on leaving."""
+
+from __future__ import annotations
+
+from ..mrml.outputs import remove_with_displays
+from . import derived, nodes
+from .viewstate import ViewState, nodes_of
+from .words import PanelError
+from .words import tr as _
+
+MODES = ("blend", "redCyan", "checkerboard", "flicker", "sideBySide", "grid", "difference")
+RED, CYAN = "vtkMRMLColorTableNodeRed", "vtkMRMLColorTableNodeCyan"
+GREY, DIFFERENCE = "vtkMRMLColorTableNodeGrey", "vtkMRMLColorTableNodeFileColdToHotRainbow.txt"
+
+
+class Comparison:
+    """registered, translated and transform may be None where there are none (yet): `available` says what can be shown.
+
+    The views are remembered when the first picture is shown, and restored by close().
+    """
+
+    def __init__(self, scene, fixed, moving, registered=None, translated=None, transform=None) -> None:
+        self.scene, self.fixed, self.moving = scene, fixed, moving
+        self.registered, self.translated, self.transform = registered, translated, transform
+        self.mode, self.after, self.opacity = "blend", registered is not None, 0.5
+        self._state: ViewState | None = None
+        self._made: list = []
+        self._grid: tuple | None = None  # display node, a copy of what it was, nodes made for it
+        self._flick = False
+
+    @property
+    def shown(self) -> bool:
+        return self._state is not None
+
+    def available(self, mode: str) -> str:
+        """Why a picture cannot be shown, or nothing."""
+        if mode == "difference" and self.translated is None:
+            return _("Needs the translated volume: tick it under Outputs and apply again.")
+        if mode == "grid" and self.transform is None:
+            return _("Needs the transform: apply first.")
+        return ""
+
+    def show(self, mode: str | None = None, after: bool | None = None, opacity: float | None = None) -> None:
+        """One of MODES, before or after the registration. Raises PanelError where it is not available."""
+        mode = self.mode if mode is None else mode
+        if problem := self.available(mode):
+            raise PanelError(problem)
+        if self._state is None:
+            self._state = ViewState(self.scene, (self.fixed, self.moving, self.registered, self.translated))
+        else:
+            self._clear()
+        self.mode = mode
+        self.after = (self.after if after is None else after) and self.registered is not None
+        self.opacity = self.opacity if opacity is None else opacity
+        getattr(self, f"_show_{mode}")(self.registered if self.after else self.moving)
+
+    def fade(self, opacity: float) -> None:
+        """The blend's slider: 0 is the fixed volume alone, 1 the other one."""
+        self.opacity = opacity
+        if self.shown and self.mode in ("blend", "grid"):
+            for layers in self._views():
+                layers.SetForegroundOpacity(opacity)
+
+    def tick(self) -> None:
+        """The next picture of the flicker."""
+        if self.shown and self.mode == "flicker":
+            self._flick = not self._flick
+            for layers in self._views():
+                layers.SetForegroundOpacity(float(self._flick))
+
+    def close(self) -> None:
+        """The views as they were; what was made for the pictures is gone."""
+        if self._state is not None:
+            self._clear()
+            self._state = None
+
+    def _clear(self) -> None:
+        self._state.restore(self.scene)
+        for node in self._made:
+            if node.GetScene() is self.scene:
+                remove_with_displays(self.scene, node)
+        self._made = []
+        if self._grid is not None:
+            display, kept, made = self._grid
+            self._grid = None
+            if kept is not None and display.GetScene() is self.scene:
+                display.Copy(kept)
+            elif kept is None:
+                self.transform.RemoveNthDisplayNodeID(0)
+            for node in made:
+                if node.GetScene() is self.scene:
+                    self.scene.RemoveNode(node)
+
+    def _views(self) -> list:
+        return nodes_of(self.scene, "vtkMRMLSliceCompositeNode")
+
+    def _layer(self, background, foreground=None, opacity: float = 0.0, add: bool = False) -> None:
+        for layers in self._views():
+            layers.SetBackgroundVolumeID(background.GetID())
+            layers.SetForegroundVolumeID(None if foreground is None else foreground.GetID())
+            layers.SetLabelVolumeID(None)
+            layers.SetForegroundOpacity(opacity)
+            layers.SetCompositing(layers.Add if add else layers.Alpha)
+
+    def _show_blend(self, other) -> None:
+        self._layer(self.fixed, other, self.opacity)
+
+    def _show_redCyan(self, other) -> None:
+        self.fixed.GetDisplayNode().SetAndObserveColorNodeID(RED)
+        other.GetDisplayNode().SetAndObserveColorNodeID(CYAN)
+        self._layer(self.fixed, other, 1.0, add=True)
+
+    def _show_flicker(self, other) -> None:
+        self._flick = False
+        self._layer(self.fixed, other, 0.0)
+
+    def _show_sideBySide(self, other) -> None:
+        for layout in nodes_of(self.scene, "vtkMRMLLayoutNode"):
+            layout.SetViewArrangement(layout.SlicerLayoutSideBySideView)
+        slices = {node.GetLayoutName(): node for node in nodes_of(self.scene, "vtkMRMLSliceNode")}
+        for layers in self._views():
+            right = layers.GetLayoutName() == "Yellow"
+            layers.SetBackgroundVolumeID((other if right else self.fixed).GetID())
+            layers.SetForegroundVolumeID(None)
+            layers.SetForegroundOpacity(0.0)
+            layers.SetLinkedControl(True)
+        if {"Red", "Yellow"} <= slices.keys():
+            slices["Yellow"].GetSliceToRAS().DeepCopy(slices["Red"].GetSliceToRAS())
+            slices["Yellow"].UpdateMatrices()
+            slices["Yellow"].SetFieldOfView(*slices["Red"].GetFieldOfView())
+
+    def _show_grid(self, other) -> None:
+        from ..mrml.views import show_grid
+
+        self._layer(self.fixed, other, self.opacity)
+        known = {self.scene.GetNthNode(i).GetID() for i in range(self.scene.GetNumberOfNodes())}
+        display, kept = self.transform.GetDisplayNode(), None
+        if display is not None:
+            kept = display.CreateNodeInstance()
+            kept.UnRegister(None)
+            kept.Copy(display)
+        display = show_grid(self.transform, self.fixed)
+        everything = [self.scene.GetNthNode(i) for i in range(self.scene.GetNumberOfNodes())]
+        self._grid = (display, kept, [node for node in everything if node.GetID() not in known])
+
+    def _show_checkerboard(self, other) -> None:
+        first = derived.shades(nodes.voxels(self.fixed), self.fixed.GetDisplayNode())
+        second = derived.shades(derived.on_fixed_lattice(other, self.fixed), other.GetDisplayNode())
+        board = derived.checkerboard(first, second, self.fixed.GetSpacing())
+        self._layer(self._volume(board, _("Checkerboard"), (0, 255), GREY))
+
+    def _show_difference(self, _other) -> None:
+        first = nodes.voxels(self.fixed).astype("float32")
+        difference = first - derived.on_fixed_lattice(self.translated, self.fixed)
+        reach = max(self.fixed.GetDisplayNode().GetWindow() / 2, 1e-6)
+        self._layer(self._volume(difference, _("Difference"), (-reach, reach), DIFFERENCE))
+
+    def _volume(self, array, name: str, window: tuple[float, float], colour: str):
+        """A volume for a picture only: hidden, not saved, taken away again."""
+        node = self.scene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
+        node.UnRegister(None)
+        node.SetName(self.scene.GenerateUniqueName(name))
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
+        self.scene.AddNode(node)
+        self._made.append(node)
+        nodes.fill_volume(node, array, self.fixed)
+        display = node.GetDisplayNode()
+        display.SetSaveWithScene(False)
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(*window)
+        if self.scene.GetNodeByID(colour) is not None:
+            display.SetAndObserveColorNodeID(colour)
+        return node

@@ -1,0 +1,71 @@
+"""The catalogue as the panel reads it: small, safe, the fitting models first."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import write_tiny_model
+from harness.pairs import ball
+
+from DeepMultiModalRegLib.engine import installed_models
+from DeepMultiModalRegLib.engine.foreground import CT_BELOW
+from DeepMultiModalRegLib.panel import method_section, models, packages
+
+
+@pytest.fixture
+def catalogue(monkeypatch, tmp_path):
+    write_tiny_model(tmp_path, "a-ct-3d", modalities=["CT"])
+    write_tiny_model(tmp_path, "b-t1t2-3d", results=[{"case": "x", "seconds": 4.0}, {"case": "y", "seconds": 8.0}])
+    write_tiny_model(tmp_path, "c-any-2d", modalities=["any"], dimension=2)
+    monkeypatch.setenv("DEEPMULTIMODALREG_MODELS", str(tmp_path))
+    return tmp_path
+
+
+def names(found) -> list[str]:
+    return [model.name for model, _ in found if model.name[1] == "-"]
+
+
+def test_what_the_panel_lists_is_what_the_engine_finds(catalogue) -> None:
+    assert [m.name for m in models.installed()] == [m.name for m in installed_models()[0]] == models.model_names()
+    assert models.CT_BELOW == CT_BELOW
+
+
+def test_models_that_fit_the_volumes_and_their_slices_come_first(catalogue, headless) -> None:
+    found = models.installed()
+    t1, t2, ct = ball("T1"), ball("T2_tse"), ball("head", low=-1000)
+    everything = [(model.name, fits) for model, fits in models.ordered(found, t1, t2)]
+    place = [name for name, _ in everything].index
+    assert place("b-t1t2-3d") < place("affine") < place("rigid") < place("a-ct-3d") and not dict(everything)["a-ct-3d"]
+    assert names(models.ordered(found, t1, t2)) == ["b-t1t2-3d", "c-any-2d", "a-ct-3d"]
+    assert names(models.ordered(found, ct, ct))[-1] == "b-t1t2-3d"
+    thick = ball("T1 thick", size=(24, 22, 6))
+    assert names(models.ordered(found, thick, t2))[0] == "c-any-2d"
+    assert names(models.ordered(found, t1, t2, "slices")) == ["c-any-2d"]
+    assert method_section.automatic_model("", "slices", t1, t2) in {m.name for m in found if m.dimension == 2}
+    assert method_section.automatic_model("", "auto", t1, t2) is None
+    assert method_section.automatic_model("a-ct-3d", "slices", t1, t2) == "a-ct-3d"
+
+
+def test_the_time_comes_from_the_models_own_table(catalogue) -> None:
+    found = {m.name: m for m in models.installed()}
+    assert dict(found["b-t1t2-3d"].lines())["Time"] == "about 6 s"
+
+
+@pytest.mark.parametrize("text", ["a: &x [1]\nb: *x\n", "\t: {", "- 1\n", "\xff", "a: 1\n" * 100_000])
+def test_a_broken_description_does_not_keep_the_panel_from_opening(catalogue, text: str) -> None:
+    (catalogue / "b-t1t2-3d" / "model.yaml").write_bytes(text.encode("latin-1"))
+    assert {m.name: m.data for m in models.installed()}["b-t1t2-3d"] == {}
+
+
+def test_pyyaml_is_added_through_slicers_own_installer(monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    here, installed = {"torch"}, []
+    monkeypatch.setattr(packages, "installed", lambda package: package in here)
+
+    def pip_install(name: str) -> None:
+        installed.append(name)
+        here.add("yaml")
+
+    assert packages.status() == "PyYAML not installed."
+    packages.install(SimpleNamespace(util=SimpleNamespace(pip_install=pip_install)))
+    assert installed == ["PyYAML"] and packages.missing() == []

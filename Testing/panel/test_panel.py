@@ -1,0 +1,308 @@
+"""The panel through PySide6 on a real scene: what a clinician does, and what must never happen."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from fakes import write_tiny_model
+from harness import children
+from harness.pairs import ball, state
+
+pytest.importorskip("PySide6", reason="PySide6 is not installed (requirements/test.txt)")
+
+from harness import application, pythonqt  # noqa: E402
+
+from DeepMultiModalRegLib.panel import packages, process  # noqa: E402
+
+
+@pytest.fixture
+def app(monkeypatch, headless, tmp_path, temporary_folder):
+    write_tiny_model(tmp_path / "models", "tiny-t1t2-3d")
+    write_tiny_model(tmp_path / "models", "tiny-ct-3d", modalities=["CT"])
+    monkeypatch.setenv("DEEPMULTIMODALREG_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(process, "child_command", lambda: children.QUICK)
+    for name in ("Red", "Green", "Yellow"):
+        for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
+            node = headless.scene.CreateNodeByClass(kind)
+            node.UnRegister(None)
+            node.SetSingletonTag(name)
+            node.SetName(name)
+            node.SetLayoutName(name)
+            headless.scene.AddNode(node)
+    application_ = application.activate(monkeypatch)
+    yield application_
+    assert pythonqt.ERRORS == []
+
+
+@pytest.fixture
+def panel(app, monkeypatch):
+    widget = application.open_panel(application.load_module(monkeypatch))
+    yield widget
+    widget.cleanup()
+    widget.parent.close()
+
+
+def choose(panel, fixed=None, moving=None):
+    fixed, moving = fixed or ball("T1"), moving or ball("T2", (3.0, -2.0, 1.0))
+    panel.ui.fixedSelector.setCurrentNode(fixed)
+    panel.ui.movingSelector.setCurrentNode(moving)
+    return fixed, moving
+
+
+def wait(panel, until, seconds: float = 30.0) -> float:
+    """Runs the event loop until then; the longest that it was away, in seconds of this process's own work."""
+    longest, end = 0.0, time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, panel.ui.statusLabel.text
+        began = time.process_time()
+        slicer.app.processEvents()
+        longest = max(longest, time.process_time() - began)
+        time.sleep(0.005)
+    return longest
+
+
+def apply(panel, seconds: float = 30.0) -> float:
+    panel.ui.applyButton.click()
+    assert panel.run.running, panel.ui.statusLabel.text
+    return wait(panel, lambda: not panel.run.running, seconds)
+
+
+def pictured(panel, name: str, tmp_path: Path) -> None:
+    """A screenshot: into the folder that the environment names (for the README), else a temporary one."""
+    slicer.app.processEvents()
+    folder = Path(os.environ.get("DEEPMULTIMODALREG_SCREENSHOTS", tmp_path))
+    picture = panel.parent.grab()
+    path = folder / f"panel-{name}.png"
+    assert picture.save(str(path)) and path.stat().st_size > 3000
+
+
+def test_apply_says_what_is_missing_until_nothing_is(panel, tmp_path) -> None:
+    button = panel.ui.applyButton
+    assert not button.enabled and button.text == "Choose a fixed and a moving volume"
+    pictured(panel, "empty", tmp_path)
+    fixed = ball("T1")
+    panel.ui.fixedSelector.setCurrentNode(fixed)
+    assert not button.enabled and button.text == "Choose a moving volume"
+    panel.ui.movingSelector.setCurrentNode(fixed)
+    assert not button.enabled and button.text == "Choose two different volumes"
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hollow")
+    panel.ui.movingSelector.setCurrentNode(empty)
+    assert not button.enabled and "hollow" in button.text
+    panel.ui.movingSelector.setCurrentNode(ball("T2"))
+    assert button.enabled and button.text == "Apply" and not panel.ui.cancelButton.enabled
+    pictured(panel, "ready", tmp_path)
+
+
+def test_models_that_fit_come_first_and_describe_themselves(panel) -> None:
+    selector = panel.ui.modelSelector
+    choose(panel)
+    words = [selector.itemText(i) for i in range(selector.count)]
+    own = [w for w in words if w.startswith("tiny")]
+    assert own[0] == "tiny-t1t2-3d" and own[-1] == "tiny-ct-3d (trained for other images)"
+    selector.setCurrentIndex(words.index("tiny-t1t2-3d"))
+    assert panel.parameters.model == "tiny-t1t2-3d"
+    for part in ("T1, T2", "phantom", "Apache-2.0", "Registers nothing."):
+        assert part in panel.ui.modelDescription.text
+    panel.ui.modeSelector.setCurrentIndex(panel.ui.modeSelector.findData("slices"))
+    assert panel.parameters.mode == "slices"
+    assert not any(selector.itemText(i).startswith("tiny") for i in range(selector.count))
+
+
+def test_apply_makes_the_outputs_shows_them_and_changes_no_input(panel, tmp_path) -> None:
+    fixed, moving = choose(panel)
+    fixed.GetDisplayNode().SetWindowLevelMinMax(10, 210)
+    before = {n.GetID(): state(slicer.mrmlScene)[n.GetID()] for n in (fixed, moving)}
+    longest = apply(panel)
+    assert longest < 0.2
+    assert {n.GetID(): state(slicer.mrmlScene)[n.GetID()] for n in (fixed, moving)} == before
+    assert panel.ui.transformSelector.currentNode().GetName() == "T2 to T1"
+    registered = panel.ui.volumeSelector.currentNode()
+    assert registered.GetName() == "T2 on T1" and panel.ui.statusLabel.text.startswith("Done")
+    for layers in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        assert layers.GetBackgroundVolumeID() == fixed.GetID()
+        assert layers.GetForegroundVolumeID() == registered.GetID() and layers.GetForegroundOpacity() == 0.5
+    assert fixed.GetDisplayNode().GetWindowLevelMax() == 210
+    assert "1.050 before, 1.200 after" in panel.ui.qualityLabel.text and "tiny" in panel.ui.reportText.toPlainText()
+    panel.parent.resize(460, 1500)
+    pictured(panel, "done", tmp_path)
+    count = slicer.mrmlScene.GetNumberOfNodes()
+    apply(panel)  # once more, into the same nodes
+    assert slicer.mrmlScene.GetNumberOfNodes() == count and panel.ui.volumeSelector.currentNode() is registered
+
+
+def test_progress_is_shown_and_cancel_at_random_moments_leaves_the_scene_equal(
+    panel, monkeypatch, tmp_path, temporary_folder
+) -> None:
+    monkeypatch.setattr(process, "child_command", lambda: children.SLOW)
+    choose(panel)
+    slicer.app.processEvents()
+    before = state(slicer.mrmlScene)
+    generator = random.Random(3)
+    for attempt in range(20):
+        panel.ui.applyButton.click()
+        assert panel.ui.cancelButton.enabled and not panel.ui.applyButton.enabled
+        assert not panel.ui.inputsCollapsibleButton.enabled
+        if attempt == 0:
+            wait(panel, lambda: panel.run.registration.fraction > 0.1)
+            assert "network" in panel.ui.progressBar.format and panel.ui.progressBar.value >= 100
+            assert "network" in panel.ui.logText.toPlainText()
+            pictured(panel, "running", tmp_path)
+        else:
+            end = time.monotonic() + 0.3 * generator.random()
+            wait(panel, lambda end=end: time.monotonic() > end)
+        began = time.monotonic()
+        panel.ui.cancelButton.click()
+        assert time.monotonic() - began < 2.0 and not panel.run.running
+        assert panel.ui.statusLabel.text == "Cancelled; nothing was changed." and panel.ui.applyButton.enabled
+        assert state(slicer.mrmlScene) == before and list(temporary_folder.iterdir()) == []
+    assert slicer.app.boxes == []
+
+
+def test_a_worker_that_dies_is_a_sentence_with_a_remedy(panel, monkeypatch, tmp_path) -> None:
+    choose(panel)
+    before = state(slicer.mrmlScene)
+    for command, words in ((children.KILLED, "memory ran out"), (children.CRASHED, "device CPU")):
+        monkeypatch.setattr(process, "child_command", lambda c=command: c)
+        apply(panel)
+        assert words in panel.ui.statusLabel.text and words in slicer.app.boxes[-1]
+        assert state(slicer.mrmlScene) == before and panel.ui.applyButton.enabled
+    assert "Fatal: abc" in panel.ui.logText.toPlainText()
+    pictured(panel, "crashed", tmp_path)
+
+
+def test_an_output_that_is_an_input_is_refused_in_words(panel) -> None:
+    fixed, moving = choose(panel)
+    panel.ui.volumeSelector.setCurrentNode(moving)
+    panel.ui.applyButton.click()
+    assert not panel.run.running and "inputs are never changed" in slicer.app.boxes[-1]
+
+
+def test_closing_the_scene_ends_the_run_and_empties_the_panel(panel, monkeypatch, temporary_folder) -> None:
+    monkeypatch.setattr(process, "child_command", lambda: children.SLOW)
+    choose(panel)
+    panel.ui.applyButton.click()
+    wait(panel, lambda: panel.run.registration.fraction > 0)
+    slicer.mrmlScene.Clear(0)
+    slicer.app.processEvents()
+    assert not panel.run.running and list(temporary_folder.iterdir()) == []
+    assert panel.ui.fixedSelector.currentNode() is None and not panel.ui.applyButton.enabled
+    choose(panel)
+    assert panel.ui.applyButton.enabled
+
+
+def test_everything_persists_in_the_scene(panel, headless, tmp_path) -> None:
+    fixed, _ = choose(panel)
+    panel.ui.inverseCheckBox.setChecked(True)
+    panel.ui.refineSpinBox.setValue(7)
+    panel.ui.startSelector.setCurrentIndex(panel.ui.startSelector.findData("centre"))
+    apply(panel)
+    headless.save(tmp_path / "scene.mrb")
+    slicer.mrmlScene.Clear(0)
+    slicer.app.processEvents()
+    assert panel.ui.refineSpinBox.value == 0
+    headless.read(tmp_path / "scene.mrb")
+    panel.exit()
+    panel.enter()
+    assert panel.ui.refineSpinBox.value == 7 and panel.ui.inverseCheckBox.checked
+    assert panel.parameters.start == "centre" and panel.ui.startSelector.currentText == "Centres of the volumes"
+    assert panel.ui.fixedSelector.currentNode().GetName() == "T1"
+    assert "1.050 before" in panel.ui.qualityLabel.text  # the report travelled with the transform
+
+
+def test_missing_torch_is_said_and_installed_once_after_a_yes(panel, monkeypatch, tmp_path) -> None:
+    import types
+
+    asked = []
+
+    class PyTorchUtilsLogic:
+        def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
+            asked.append((askConfirmation, torchVersionRequirement))
+            here.add("torch")
+            return object()
+
+    here = {"yaml"}
+    monkeypatch.setattr(packages, "installed", lambda package: package in here)
+    choose(panel)
+    panel.refresh()
+    assert panel.ui.setupLabel.text == "PyTorch not installed." and not panel.ui.applyButton.enabled
+    assert panel.ui.applyButton.text == "PyTorch not installed" and panel.ui.installButton.visible
+    pictured(panel, "setup", tmp_path)
+    panel.ui.installButton.click()
+    assert "Extensions Manager" in slicer.app.boxes[-1]  # without the extension PyTorch
+    monkeypatch.setitem(
+        __import__("sys").modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=PyTorchUtilsLogic)
+    )
+    slicer.app.answer = application.QtWidgets.QMessageBox.Cancel
+    panel.ui.installButton.click()
+    assert asked == []
+    slicer.app.answer = application.QtWidgets.QMessageBox.Ok
+    panel.ui.installButton.click()
+    assert asked == [(False, ">=2.1")] and panel.ui.applyButton.enabled and not panel.ui.installButton.visible
+
+
+def test_the_comparison_buttons_change_the_views_and_give_them_back(panel) -> None:
+    fixed, moving = choose(panel)
+    other = ball("before")
+    apply(panel)
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    for layers in views:
+        layers.SetBackgroundVolumeID(other.GetID())
+        layers.SetForegroundVolumeID(None)
+    seen = [(v.GetBackgroundVolumeID(), v.GetForegroundVolumeID(), v.GetCompositing()) for v in views]
+    nodes = set(state(slicer.mrmlScene))
+    colour = fixed.GetDisplayNode().GetColorNodeID()
+    assert not panel.ui.differenceButton.enabled and "translated" in panel.ui.differenceButton.toolTip
+    for mode in ("blend", "redCyan", "checkerboard", "flicker", "sideBySide", "grid"):
+        button = getattr(panel.ui, f"{mode}Button")
+        button.click()
+        assert button.checked and panel.ui.afterButton.checked and panel.views.comparison.mode == mode
+        assert [(v.GetBackgroundVolumeID(), v.GetForegroundVolumeID(), v.GetCompositing()) for v in views] != seen
+        panel.ui.beforeButton.click()
+        assert panel.ui.beforeButton.checked and not panel.ui.afterButton.checked
+        panel.ui.afterButton.click()
+    panel.ui.blendButton.click()
+    panel.ui.blendSlider.value = 0.25
+    assert all(v.GetForegroundOpacity() == 0.25 for v in views)
+    panel.exit()
+    assert [(v.GetBackgroundVolumeID(), v.GetForegroundVolumeID(), v.GetCompositing()) for v in views] == seen
+    assert fixed.GetDisplayNode().GetColorNodeID() == colour and not panel.flickerTimer.active
+    assert set(state(slicer.mrmlScene)) == nodes
+
+
+def test_transfer_puts_the_transform_on_what_is_ticked_and_takes_it_off(panel) -> None:
+    fixed, moving = choose(panel)
+    apply(panel)
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
+    points.AddControlPoint(1.0, 2.0, 3.0)
+    panel.ui.transferSelector.setCheckState(points, 2)
+    panel.ui.transferButton.click()
+    assert points.GetParentTransformNode() is panel.parameters.shownTransform
+    assert "'T2 to T1' is on points" in panel.ui.transferStatus.text
+    panel.ui.transferUndoButton.click()
+    assert points.GetParentTransformNode() is None
+    panel.ui.transferSelector.setCheckState(fixed, 2)
+    panel.ui.transferButton.click()
+    assert "fixed volume" in slicer.app.boxes[-1] and points.GetParentTransformNode() is None
+
+
+def test_measuring_landmarks_gives_their_distance_before_and_after(panel) -> None:
+    choose(panel)
+    apply(panel)
+    lists = {}
+    for name in ("fixed", "moving"):
+        lists[name] = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", f"{name} points")
+        getattr(panel.ui, f"{name}PointsSelector").setCurrentNode(lists[name])
+    forward = panel.parameters.shownTransform.GetTransformFromParent()
+    for x in np.random.default_rng(1).normal(0, 10, (4, 3)):
+        lists["fixed"].AddControlPoint(*x)
+        lists["moving"].AddControlPoint(*(np.array(forward.TransformPoint(x)) + (0.0, 0.0, 2.0)))
+    panel.ui.measureButton.click()
+    assert "2.00 mm after on average; 2.00 mm at most" in panel.ui.qualityLabel.text
+    shift = np.linalg.norm([-2.5, 1.5, 2.5])
+    assert f"{shift:.2f} mm before" in panel.ui.qualityLabel.text
