@@ -55,6 +55,10 @@ def registerSampleData() -> None:
     sample.register(SampleData.SampleDataLogic)
 
 
+# parameterNodeWrapper wants this spelling, and None among the kinds
+Mask = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
+
+
 @parameterNodeWrapper
 class DeepMultiModalRegParameterNode:
     """What the panel shows, kept in the scene. model: a name of the catalogue, or nothing for the one that fits.
@@ -62,8 +66,8 @@ class DeepMultiModalRegParameterNode:
 
     fixedVolume: vtkMRMLScalarVolumeNode
     movingVolume: vtkMRMLScalarVolumeNode
-    fixedMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode]  # noqa: UP007 - read by parameterNodeWrapper
-    movingMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode]  # noqa: UP007
+    fixedMask: Mask
+    movingMask: Mask
     initialTransform: vtkMRMLTransformNode
     model: str = ""
     outputTransform: vtkMRMLTransformNode
@@ -125,11 +129,12 @@ class DeepMultiModalRegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def connectWidgets(self) -> None:
         ui = self.ui
-        self.timer.connect("timeout()", self.run.advance)
+        self.timer.connect("timeout()", self.onTimer)
         self.flickerTimer.connect("timeout()", self.views.tick)
         for name in ("model", "start", "mode", "device"):
             getattr(ui, f"{name}Selector").connect("currentIndexChanged(int)", self.onChosen)
         ui.blendSlider.connect("valueChanged(double)", self.views.fade)
+        ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", lambda shut: shut or self.method.list_devices())
         actions = {
             ui.applyButton: self.run.start, ui.cancelButton: self.run.cancel, ui.installButton: self.install,
             ui.measureButton: self.quality.measure, ui.jacobianButton: self.quality.jacobian,
@@ -207,9 +212,17 @@ class DeepMultiModalRegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
     def onChosen(self, index: int = 0) -> None:
         self.method.store()
 
+    def onTimer(self) -> None:
+        try:
+            self.run.advance()
+        except Exception as error:
+            self.timer.stop()
+            self.showError(error)
+
     def onDone(self, outcome) -> None:
         """The run's nodes become the chosen outputs, and the views show the registered volume on the fixed one."""
         p = self.parameters
+        self.views.leave()
         if p is None:
             return
         with slicer.util.NodeModify(p):

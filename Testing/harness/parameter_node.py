@@ -29,8 +29,17 @@ def parameterNodeWrapper(cls):
     return cls
 
 
+def node_kinds(kind) -> tuple:
+    """The node classes of an annotation: one, or those of a Union, which must hold None, as Slicer wants it."""
+    parts = typing.get_args(kind)
+    if parts and type(None) not in parts:
+        return ()
+    return tuple(k for k in parts or (kind,) if k is not type(None))
+
+
 def _is_node(kind) -> bool:
-    return all(isinstance(k, type) and issubclass(k, slicer.vtkMRMLNode) for k in typing.get_args(kind) or (kind,))
+    kinds = node_kinds(kind)
+    return bool(kinds) and all(isinstance(k, type) and issubclass(k, slicer.vtkMRMLNode) for k in kinds)
 
 
 def _attribute(name: str, kind, default):
@@ -45,8 +54,7 @@ def _attribute(name: str, kind, default):
 
     def write(self, value) -> None:
         if _is_node(kind):
-            kinds = typing.get_args(kind) or (kind,)
-            if value is not None and not isinstance(value, kinds):
+            if value is not None and not isinstance(value, node_kinds(kind)):
                 raise TypeError(f"{name} does not take {value}")
             self.parameterNode.SetNodeReferenceID(name, None if value is None else value.GetID())
         else:
@@ -70,7 +78,7 @@ def connectParametersToGui(self, mapping) -> int:
     for name, widget in mapping.items():
         kind = self.allParameters[name]
         if _is_node(kind) and type(widget) is qMRMLNodeComboBox:
-            widget.nodeTypes = [k.__name__ for k in typing.get_args(kind) or (kind,)]
+            widget.nodeTypes = [k.__name__ for k in node_kinds(kind)]
             read, write, signal = widget.currentNode, widget.setCurrentNode, widget.currentNodeChanged
         elif kind is bool and type(widget) is QtWidgets.QCheckBox:
             read = lambda w=widget: w.checked  # noqa: E731

@@ -23,6 +23,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):  # noqa: N801
     """A title bar above its contents; collapsed hides them."""
 
     BAR = 24
+    contentsCollapsed = Signal(bool)
 
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
@@ -33,8 +34,11 @@ class ctkCollapsibleButton(QtWidgets.QWidget):  # noqa: N801
         self.update()
 
     def _set_collapsed(self, collapsed: bool) -> None:
+        changed = self._collapsed != collapsed
         self._collapsed = collapsed
         self._apply()
+        if changed:
+            self.contentsCollapsed.emit(collapsed)
 
     text = Property(str, lambda self: self._text, _set_text)
     collapsed = Property(bool, lambda self: self._collapsed, _set_collapsed)

@@ -18,7 +18,7 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed (requirements/te
 
 from harness import application, pythonqt  # noqa: E402
 
-from DeepMultiModalRegLib.panel import packages, process  # noqa: E402
+from DeepMultiModalRegLib.panel import method_section, packages, process  # noqa: E402
 
 
 @pytest.fixture
@@ -76,6 +76,8 @@ def apply(panel, seconds: float = 30.0) -> float:
 def pictured(panel, name: str, tmp_path: Path) -> None:
     """A screenshot: into the folder that the environment names (for the README), else a temporary one."""
     slicer.app.processEvents()
+    panel.parent.resize(460, panel.parent.sizeHint().height())
+    slicer.app.processEvents()
     folder = Path(os.environ.get("DEEPMULTIMODALREG_SCREENSHOTS", tmp_path))
     picture = panel.parent.grab()
     path = folder / f"panel-{name}.png"
@@ -129,7 +131,6 @@ def test_apply_makes_the_outputs_shows_them_and_changes_no_input(panel, tmp_path
         assert layers.GetForegroundVolumeID() == registered.GetID() and layers.GetForegroundOpacity() == 0.5
     assert fixed.GetDisplayNode().GetWindowLevelMax() == 210
     assert "1.050 before, 1.200 after" in panel.ui.qualityLabel.text and "tiny" in panel.ui.reportText.toPlainText()
-    panel.parent.resize(460, 1500)
     pictured(panel, "done", tmp_path)
     count = slicer.mrmlScene.GetNumberOfNodes()
     apply(panel)  # once more, into the same nodes
@@ -149,8 +150,9 @@ def test_progress_is_shown_and_cancel_at_random_moments_leaves_the_scene_equal(
         assert panel.ui.cancelButton.enabled and not panel.ui.applyButton.enabled
         assert not panel.ui.inputsCollapsibleButton.enabled
         if attempt == 0:
-            wait(panel, lambda: panel.run.registration.fraction > 0.1)
-            assert "network" in panel.ui.progressBar.format and panel.ui.progressBar.value >= 100
+            wait(panel, lambda: panel.run.registration.fraction > 0.17)
+            words = panel.ui.progressBar.format
+            assert "network" in words and "s left" in words and panel.ui.progressBar.value >= 160
             assert "network" in panel.ui.logText.toPlainText()
             pictured(panel, "running", tmp_path)
         else:
@@ -213,6 +215,36 @@ def test_everything_persists_in_the_scene(panel, headless, tmp_path) -> None:
     assert panel.parameters.start == "centre" and panel.ui.startSelector.currentText == "Centres of the volumes"
     assert panel.ui.fixedSelector.currentNode().GetName() == "T1"
     assert "1.050 before" in panel.ui.qualityLabel.text  # the report travelled with the transform
+
+
+def test_graphics_cards_are_asked_for_when_advanced_is_opened_and_shown_with_their_memory(panel, monkeypatch) -> None:
+    import subprocess
+    import types
+
+    selector = panel.ui.deviceSelector
+    assert [selector.itemData(i) for i in range(selector.count)] == ["auto", "cpu"]
+    monkeypatch.setattr(method_section.shutil, "which", lambda name: f"/bin/{name}")
+    said = types.SimpleNamespace(stdout="0, NVIDIA RTX 4000, 20475\n")
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: said)
+    panel.ui.advancedCollapsibleButton.collapsed = False
+    assert selector.itemText(2) == "NVIDIA RTX 4000, 20 GB"
+    selector.setCurrentIndex(2)
+    assert panel.parameters.device == "cuda:0" and panel.settings()["device"] == "cuda:0"
+
+
+def test_the_module_names_itself_and_offers_its_sample_when_slicer_has_started(app, monkeypatch) -> None:
+    import sys
+    import types
+
+    module = application.load_module(monkeypatch)
+    parent = types.SimpleNamespace()
+    module.DeepMultiModalReg(parent)
+    assert parent.title == "DeepMultiModalReg" and "research" in parent.helpText and parent.acknowledgementText
+    offered = []
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **given: offered.append(given["sampleName"]))
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    slicer.app.startupCompleted.emit()
+    assert offered == ["DeepMultiModalRegT1T2"]
 
 
 def test_missing_torch_is_said_and_installed_once_after_a_yes(panel, monkeypatch, tmp_path) -> None:

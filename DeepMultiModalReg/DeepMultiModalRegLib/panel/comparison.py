@@ -85,8 +85,8 @@ class Comparison:
             self._grid = None
             if kept is not None and display.GetScene() is self.scene:
                 display.Copy(kept)
-            elif kept is None:
-                self.transform.RemoveNthDisplayNodeID(0)
+            elif kept is None and display.GetScene() is self.scene:
+                display.SetVisibility(False)  # a view lets go of it before it leaves
             for node in made:
                 if node.GetScene() is self.scene:
                     self.scene.RemoveNode(node)
@@ -164,7 +164,7 @@ class Comparison:
         node.SetSaveWithScene(False)
         self.scene.AddNode(node)
         self._made.append(node)
-        nodes.fill_volume(node, array, self.fixed)
+        nodes.fill_volume(node, nodes.image_data(array), self.fixed)
         display = node.GetDisplayNode()
         display.SetSaveWithScene(False)
         display.SetAutoWindowLevel(False)

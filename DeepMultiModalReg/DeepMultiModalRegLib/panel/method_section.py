@@ -17,13 +17,14 @@ class MethodSection:
         self._panel, self._ui = panel, panel.ui
         self._models: list[models.Model] = []
         self._listed: tuple | None = None
-        self._filling = False
+        self._filling = self._cards = False
         starts = {
             "moments": _("Centres of mass"), "rigid": _("Rigid alignment"), "affine": _("Affine alignment"),
             "centre": _("Centres of the volumes"), "none": _("As they lie now"),
         }  # fmt: skip
         modes = {"auto": _("Volumes or slices"), "volume": _("Volumes"), "slices": _("Slices")}
-        for name, items in (("start", starts), ("mode", modes), ("device", devices())):
+        places = {"auto": _("Automatic"), "cpu": _("Processor (CPU)")}
+        for name, items in (("start", starts), ("mode", modes), ("device", places)):
             for value, words in items.items():
                 getattr(self._ui, f"{name}Selector").addItem(words, value)
         self.read_models()
@@ -33,14 +34,27 @@ class MethodSection:
         self._models = models.installed()
         self._listed = None
 
+    def list_devices(self) -> None:
+        """Adds the graphics cards, once; asked for when Advanced is opened, so that the panel opens at once."""
+        if not self._cards:
+            self._cards = True
+            for value, words in graphics_cards().items():
+                index = self._ui.deviceSelector.findData(value)
+                if index < 0:
+                    self._ui.deviceSelector.addItem(words, value)
+                else:
+                    self._ui.deviceSelector.setItemText(index, words)
+
     def update(self, parameters) -> None:
         """Shows the parameter node's choices and orders the models for its volumes."""
         self._filling = True
         try:
             self._list(parameters)
             for name in ("start", "mode", "device"):
-                selector = getattr(self._ui, f"{name}Selector")
-                selector.setCurrentIndex(max(0, selector.findData(getattr(parameters, name))))
+                selector, value = getattr(self._ui, f"{name}Selector"), getattr(parameters, name)
+                if name == "device" and value and selector.findData(value) < 0:
+                    selector.addItem(value, value)  # a card of the scene's last user, or one not yet asked for
+                selector.setCurrentIndex(max(0, selector.findData(value)))
             self._ui.startSelector.enabled = parameters.initialTransform is None
         finally:
             self._filling = False
@@ -100,19 +114,19 @@ def automatic_model(name: str, mode: str, fixed, moving) -> str | None:
     return None
 
 
-def devices() -> dict[str, str]:
-    """Device names to words, graphics cards with their memory. Asks the driver's own tool, not torch."""
-    found = {"auto": _("Automatic"), "cpu": _("Processor (CPU)")}
+def graphics_cards() -> dict[str, str]:
+    """Device name to words with the card's memory. Asks the driver's own tool, not torch."""
     tool = shutil.which("nvidia-smi")
-    if tool:
-        query = [tool, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
-        try:
-            lines = subprocess.run(query, capture_output=True, text=True, timeout=2, check=True).stdout.splitlines()
-        except (OSError, subprocess.SubprocessError):
-            lines = []
-        for line in lines:
-            parts = [part.strip() for part in line.split(",")]
-            if len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit():
-                words = _("{name}, {gb:.0f} GB").format(name=parts[1], gb=int(parts[2]) / 1024)
-                found[f"cuda:{parts[0]}"] = words
+    if tool is None:
+        return {}
+    query = [tool, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=2, check=True).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    found = {}
+    for line in lines:
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit():
+            found[f"cuda:{parts[0]}"] = _("{name}, {gb:.0f} GB").format(name=parts[1], gb=int(parts[2]) / 1024)
     return found

@@ -101,12 +101,17 @@ def merged_segments(node) -> tuple[np.ndarray, np.ndarray]:
     return array, matrix_array(matrix) @ first
 
 
-def fill_volume(node, array: np.ndarray, like) -> None:
-    """Puts voxels (K, J, I) that lie on the lattice of `like` into a volume node, under the same parent."""
+def image_data(array: np.ndarray) -> vtk.vtkImageData:
+    """Voxels (K, J, I) copied into a vtkImageData."""
     data = vtk.vtkImageData()
     data.SetDimensions(array.shape[::-1])
     flat = np.ascontiguousarray(array).reshape(-1)
     data.GetPointData().SetScalars(numpy_support.numpy_to_vtk(flat, deep=True))
+    return data
+
+
+def fill_volume(node, data: vtk.vtkImageData, like) -> None:
+    """Puts voxels that lie on the lattice of `like` into a volume node, under the same parent."""
     matrix = vtk.vtkMatrix4x4()
     like.GetIJKToRASMatrix(matrix)
     modifying = node.StartModify()

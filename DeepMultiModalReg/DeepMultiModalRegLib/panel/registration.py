@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..mrml.outputs import REPORT_ATTRIBUTE, names_for, problem_with, remove_with_displays
+from ..mrml.outputs import KINDS, REPORT_ATTRIBUTE, names_for, problem_with, remove_with_displays
 from . import nodes
 from .job import Job
 from .process import Process, Remaining, sentence_for
@@ -146,7 +146,12 @@ class Registration:
         found = self.job.result()
         if self.fixed.GetScene() is None or self.moving.GetScene() is None:
             raise PanelError(_("A volume was removed from the scene meanwhile; choose the volumes again."))
-        self.outcome = self._deliver_bent(found) if self._task is not None else self._deliver(found)
+        if self._task is not None:
+            from . import bent
+
+            self.outcome = bent.deliver(self.job, self._task, found)
+        else:
+            self.outcome = self._deliver(found, (yield from self._ready(found)))
         self.fraction = 1.0
 
     def _prepare(self) -> Iterator[None]:
@@ -220,51 +225,50 @@ class Registration:
     def _note(self, words: str) -> None:
         self._log.append(f"{time.strftime('%H:%M:%S')}  {100 * self.fraction:3.0f} %  {words}")
 
-    def _deliver(self, found: dict) -> Outcome:
+    def _ready(self, found: dict) -> Iterator[None]:
+        """What the nodes will hold, made one by one so that the window stays alive; the scene is not touched."""
+        wanted, ready = self.settings.outputs(), {}
+        for key, name in (("volume", "warped"), ("translated", "translated")):
+            if wanted[key] and found.get(name):
+                ready[key] = nodes.image_data(self.job.array(found[name]))
+                yield
+        for key, node in (("transform", self.moving), ("inverse", self.fixed)):
+            if wanted[key] and found.get(key):
+                ready[key] = self._local(found[key], node)
+                yield
+        return ready
+
+    def _deliver(self, found: dict, ready: dict) -> Outcome:
         """Fills the nodes; when something fails, those made are taken away again."""
         scene, wanted = self.fixed.GetScene(), self.settings.outputs()
-        names, made = names_for(self.fixed, self.moving), []
-
-        def target(key: str, kind: str):
-            if wanted[key] is not True:
-                return wanted[key]
-            made.append(scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(names[key])))
-            return made[-1]
-
-        volume = translated = inverse = None
+        names, made, filled = names_for(self.fixed, self.moving), [], dict.fromkeys(KINDS)
         try:
-            if wanted["volume"]:
-                volume = target("volume", "vtkMRMLScalarVolumeNode")
-                nodes.fill_volume(volume, self.job.array(found["warped"]), self.fixed)
-                nodes.show_as(volume, self.moving)
-            if wanted["translated"] and found.get("translated"):
-                translated = target("translated", "vtkMRMLScalarVolumeNode")
-                nodes.fill_volume(translated, self.job.array(found["translated"]), self.fixed)
-                nodes.show_as(translated, self.fixed)
-            if wanted["inverse"] and found.get("inverse"):
-                transform = self._local(found["inverse"], self.fixed)
-                inverse = target("inverse", "vtkMRMLTransformNode")
-                nodes.fill_transform(inverse, transform, self.moving, self.fixed)
-            transform = self._local(found["transform"], self.moving)
-            node = target("transform", "vtkMRMLTransformNode")
-            nodes.fill_transform(node, transform, self.fixed, self.moving)
-            node.SetAttribute(REPORT_ATTRIBUTE, json.dumps(found["report"]))
+            for key, content in ready.items():
+                node = wanted[key]
+                if node is True:
+                    node = scene.AddNewNodeByClass(KINDS[key], scene.GenerateUniqueName(names[key]))
+                    made.append(node)
+                filled[key] = node
+                if key in ("volume", "translated"):
+                    nodes.fill_volume(node, content, self.fixed)
+                    nodes.show_as(node, self.moving if key == "volume" else self.fixed)
+                else:
+                    ends = (self.fixed, self.moving) if key == "transform" else (self.moving, self.fixed)
+                    nodes.fill_transform(node, content, *ends)
+            filled["transform"].SetAttribute(REPORT_ATTRIBUTE, json.dumps(found["report"]))
         except BaseException:
             for node in made:
                 remove_with_displays(scene, node)
             raise
-        return Outcome(node, volume, inverse, translated, found["report"])
+        return Outcome(
+            filled["transform"], filled["volume"], filled["inverse"], filled["translated"], found["report"]
+        )
 
     def _local(self, entry: dict, node):
         """World to world, LPS, into the node's own space: exact, its parents are linear here."""
         parents = nodes.FLIP @ nodes.parent_to_world(node) @ nodes.FLIP
-        affine = np.linalg.inv(parents) @ np.array(entry["affine"])
-        if np.allclose(parents, np.eye(4), rtol=0, atol=0):
-            affine = np.array(entry["affine"])
+        affine = np.array(entry["affine"])
+        if not np.array_equal(parents, np.eye(4)):
+            affine = np.linalg.inv(parents) @ affine
         field = self.job.array(entry["field"]) if entry["field"] else None
         return nodes.vtk_transform(field, entry.get("grid"), affine)
-
-    def _deliver_bent(self, found: dict) -> Outcome:
-        from . import bent
-
-        return bent.deliver(self.job, self._task, found)
