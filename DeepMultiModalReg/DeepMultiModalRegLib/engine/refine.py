@@ -22,6 +22,8 @@ from .working import Working, working_lattice
 VOXELS = 8_000_000  # of the lattice that features are computed on: their halves are 24 MB an image and channel
 POOL = 2  # features are averaged over so many voxels a side
 STRIDE = 2  # and the velocity's control cells cover so many of those
+SMALL = 3_000_000  # voxels of a lattice on which a last level takes the features as they are
+SMALL_STRIDE = 4
 COARSEST = 0.2  # of the body's radius: no level is coarser
 FEWEST = 4  # cells of the coarsest level along any axis
 FOLDED = 0.02  # percent of voxels above which the velocity is smoothed
@@ -103,27 +105,31 @@ def _factors(body: Tensor, spacing: float) -> list[int]:
 def _refined(
     pair, found, working, factors, steps, device, measure, rendered, features, tick
 ) -> Refined:
-    levels = Levels(*_seen(pair, found, working, rendered, device), POOL, measure, features)
-    reached = working.coarser(POOL, 1)
+    plan = [(factor, POOL, STRIDE) for factor in factors]
+    if working.grid.voxels <= SMALL:
+        plan.append((1, 1, SMALL_STRIDE))
+    finest = plan[-1][1]
+    levels = Levels(*_seen(pair, found, working, rendered, device), finest, measure, features)
+    reached = working.coarser(finest, 1)
     levels.weight, levels.counts = _weights(pair, found, reached, device)
-    velocity, coarser, told = None, 1, []
-    for number, factor in enumerate(factors):
-        objective = levels.objective(factor)
+    velocity, before, told = None, (1, 1), []
+    for number, (factor, pool, stride) in enumerate(plan):
+        objective = levels.objective(factor, pool)
         shape = objective.shape
         if velocity is None:
-            velocity = zero_velocity(levels.count, shape, STRIDE, device)
+            velocity = zero_velocity(levels.count, shape, stride, device)
         else:
-            velocity = resized(velocity, control_shape(shape, STRIDE), coarser / factor)
-        coarser = factor
-        settings = Settings(steps, STRIDE, measure.stiffness * levels.channels)
-        steps_done = iter(range(1, steps + 2))
+            velocity = resized(velocity, before[1], control_shape(shape, stride), stride, before[0] / (factor * pool))
+        before = factor * pool, stride
+        settings = Settings(steps, stride, measure.stiffness * levels.channels)
+        done = iter(range(1, steps + 2))
         velocity, trail = optimise(
             objective, velocity, settings,
-            lambda number=number, done=steps_done: tick((number + next(done) / (steps + 1)) / len(factors)),
+            lambda number=number, done=done: tick((number + next(done) / (steps + 1)) / len(plan)),
         )  # fmt: skip
-        voxel = round(working.grid.spacing[0] * POOL * factor, 3)
+        voxel = round(working.grid.spacing[0] * factor * pool, 3)
         told.append({"voxel_mm": voxel, "steps": len(trail) - 1, "objective": trail})
-    field, folded = _unfolded(velocity, objective.shape, reached)
+    field, folded = _unfolded(velocity, shape, stride, reached)
     return Refined(field, reached, {
         "measure": measure.name, "levels": told, "iterations": sum(level["steps"] for level in told),
         "similarity": {"before": told[-1]["objective"][0], "after": told[-1]["objective"][-1]},
@@ -159,10 +165,10 @@ def _weights(pair: Pair, found: Transform, working: Working, device) -> tuple[Te
     return out[0], out[1]
 
 
-def _unfolded(velocity: Tensor, shape: tuple[int, ...], working: Working) -> tuple[DenseField, float]:
+def _unfolded(velocity: Tensor, shape: tuple[int, ...], stride: int, working: Working) -> tuple[DenseField, float]:
     """The velocity's field in mm, smoothed where it folds for want of resolution; and percent of folds left."""
     for _ in range(4):
-        field = working.field(displacement(velocity, shape, STRIDE).cpu())
+        field = working.field(displacement(velocity, shape, stride).cpu())
         folded = fold_percent(field, working.grid)
         if folded <= FOLDED:
             break

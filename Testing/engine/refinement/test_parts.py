@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from DeepMultiModalRegLib.engine.refinement.features import mind_features
-from DeepMultiModalRegLib.engine.refinement.flow import control_shape, displacement, exponential, neighbours_minus
+from DeepMultiModalRegLib.engine.refinement.flow import (
+    control_shape,
+    displacement,
+    exponential,
+    neighbours_minus,
+    resized,
+    spread,
+)
 from DeepMultiModalRegLib.engine.refinement.information import Information
 from DeepMultiModalRegLib.engine.refinement.objective import SquaredDifference
 from DeepMultiModalRegLib.engine.refinement.reading import read_rows
@@ -49,6 +56,19 @@ def test_a_constant_velocity_moves_every_voxel_by_itself_whatever_the_stride():
     for stride in (1, 2, 3):
         velocity = torch.full((1, 3, *control_shape((7, 9, 8), stride)), 1.5)
         assert torch.allclose(displacement(velocity, (7, 9, 8), stride), torch.full((1, 3, 7, 9, 8), 1.5), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(11, 14), (9, 11, 14)])
+def test_a_velocity_on_a_finer_level_says_the_same_in_voxels_twice_as_many(shape):
+    """Of lengths that the control cells do not divide: a cell that hangs over must not stretch the field."""
+    d, finer = len(shape), tuple(2 * n for n in shape)
+    line = 0.1 * (torch.arange(shape[-1] + 1) // 2 * 2 + 0.5)  # linear along I, at the centres of cells of two
+    velocity = torch.zeros(1, d, *control_shape(shape, 2))
+    velocity[:, 0] = line[::2][: velocity.shape[-1]]
+    found = spread(resized(velocity, 2, control_shape(finer, 3), 3, 2.0), finer, 3)[0, 0]
+    place = (torch.arange(finer[-1]) + 0.5) / 2 - 0.5  # in voxels of the coarse lattice
+    inside = slice(5, -6)
+    assert torch.allclose(found[..., inside], (2 * 0.1 * place[inside]).expand_as(found[..., inside]), atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 2), (4, 3)])

@@ -54,12 +54,15 @@ def pooled(x: Tensor, stride: int) -> Tensor:
     return pool(x, stride, ceil_mode=True, count_include_pad=False)
 
 
-def resized(velocity: Tensor, control: tuple[int, ...], factor: float) -> Tensor:
-    """A velocity on another control lattice over the same space, `factor` times as many voxels a millimetre."""
-    if tuple(velocity.shape[2:]) == tuple(control):
-        return velocity * factor
-    mode = INTERPOLATION[velocity.dim() - 2]
-    return F.interpolate(velocity, size=control, mode=mode, align_corners=False) * factor
+def resized(velocity: Tensor, stride: int, control: tuple[int, ...], new_stride: int, ratio: float) -> Tensor:
+    """A velocity in voxels of one lattice, its control cells `stride` of them, on a control lattice of `new_stride`
+    voxels a cell of another that begins at the same corner; ratio: voxels of the new lattice to one of the old."""
+    axes = []
+    for n, old in zip(control, velocity.shape[2:], strict=True):
+        centre = (torch.arange(n, dtype=torch.float32, device=velocity.device) + 0.5) * new_stride / ratio
+        axes.append(centre * (2 / (old * stride)) - 1)
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)[None].expand(velocity.shape[0], *control, -1)
+    return F.grid_sample(velocity, grid, padding_mode="border", align_corners=False) * ratio
 
 
 def neighbours_minus(x: Tensor) -> Tensor:

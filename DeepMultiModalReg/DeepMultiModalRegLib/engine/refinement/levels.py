@@ -40,7 +40,8 @@ def check_measure(by: str) -> Measure:
 
 
 class Levels:
-    """fixed, moving: (N, 1, *shape) in [0, 1]; pool: over how many voxels a side features are averaged.
+    """fixed, moving: (N, 1, *shape) in [0, 1]; pool: over how many voxels a side the finest level's features are
+    averaged.
 
     weight, counts: (N, *shape / pool) how much a fixed and a moving voxel count, or None.
     """
@@ -61,19 +62,20 @@ class Levels:
     def count(self) -> int:
         return self.fixed.shape[0]
 
-    def objective(self, factor: int):
-        """The objective on the level `factor` times coarser than the finest."""
+    def objective(self, factor: int, pool: int):
+        """The objective of the images made `factor` times coarser, their features averaged over `pool` of those."""
         fixed, moving = (pooled(image, factor) for image in (self.fixed, self.moving))
-        weight, counts = (None if w is None else pooled(w[:, None], factor)[:, 0] for w in (self.weight, self.counts))
+        weights = (self.weight, self.counts)
+        weight, counts = (None if w is None else pooled(w[:, None], factor * pool // self.pool)[:, 0] for w in weights)
         if self.measure.name == "mutual information":
-            return Information(pooled(fixed, self.pool), pooled(moving, self.pool), weight, counts)
-        rows = [self._rows(image) for image in (fixed, moving)]
+            return Information(pooled(fixed, pool), pooled(moving, pool), weight, counts)
+        rows = [self._rows(image, pool) for image in (fixed, moving)]
         self.channels = rows[0].shape[-1]
         return SquaredDifference(*rows, weight, counts)
 
-    def _rows(self, image: Tensor) -> Tensor:
+    def _rows(self, image: Tensor, pool: int) -> Tensor:
         if self.measure.name == "MIND-SSC":
-            return mind_features(image, self.pool, self.dtype)
+            return mind_features(image, pool, self.dtype)
         with torch.no_grad():
             described = standardised(image) if self.measure.name == "local correlation" else self.features(image)
-        return pooled_rows(described.detach().float(), self.pool, self.dtype)
+        return pooled_rows(described.detach().float(), pool, self.dtype)

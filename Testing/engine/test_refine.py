@@ -1,0 +1,206 @@
+"""Refinement: it finds what is left, in millimetres, on any lattice, and leaves everything else alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from fakes import Constant, Wavy, model_of, phantom
+from lattices import make_grid, rotation, smooth_field
+
+from DeepMultiModalRegLib.core import Affine, Cancelled, Image, InputError, folds, resample
+from DeepMultiModalRegLib.engine import register
+
+VOLUME = make_grid((40, 36, 34), (2, 2.2, 2.1), (-30, 20, 10), rotation(15, -14, 28))
+PLANE = make_grid((64, 56), (1, 1.2), (-30, 20), rotation(20))
+STILL = {2: Constant(0.0, 0.0), 3: Constant(0.0, 0.0, 0.0)}
+
+
+def textured(grid) -> Image:
+    """The phantom with a fine pattern inside: on smooth balls a point could slide along its surface unseen."""
+    lump = phantom(grid)
+    pattern = torch.randn(1, 1, *grid.shape, generator=torch.Generator().manual_seed(7))
+    pool = torch.nn.functional.avg_pool3d if grid.dimension == 3 else torch.nn.functional.avg_pool2d
+    for _ in range(2):
+        pattern = pool(pattern, 3, 1, 1)
+    return lump.with_tensor(lump.tensor * (1 + 0.4 * (pattern[0] / pattern.std()).clamp(-2, 2)).clamp(min=0))
+
+
+def warped_pair(grid, size_mm: float = 3.0):
+    """(fixed, moving, truth): the fixed image is the other contrast of the moving one, under a known field."""
+    moving, truth = textured(grid), smooth_field(grid, size_mm)
+    seen = resample(moving, grid, truth)
+    # another modality: a grey scale that rises and falls
+    return seen.with_tensor((seen.tensor * (1500 - seen.tensor)).clamp(min=0) / 600), moving, truth
+
+
+def error(transform, truth, grid, fixed: Image) -> float:
+    """Mean mm in the body."""
+    x = grid.points(torch.float32)[fixed.tensor[0] > 200]
+    return float((transform.points(x) - truth.points(x)).norm(dim=-1).mean())
+
+
+@pytest.mark.parametrize("by", ["mind", "mi"])
+@pytest.mark.parametrize("grid", [VOLUME, PLANE], ids=["oblique volume", "turned plane"])
+def test_it_finds_a_known_field_across_modalities(grid, by):
+    fixed, moving, truth = warped_pair(grid)
+    model = model_of(STILL[grid.dimension])
+    before = register(fixed, moving, model, start="none")
+    after = register(fixed, moving, model, start="none", refine=20, refine_by=by)
+    assert error(before.transform, truth, grid, fixed) > 1.5
+    share = 0.5 if by == "mind" else 0.75
+    assert error(after.transform, truth, grid, fixed) < share * error(before.transform, truth, grid, fixed)
+    assert folds(after.transform, grid) == 0
+
+
+def test_slices_are_refined_each_in_its_plane():
+    grid = make_grid((48, 44, 9), (1.5, 1.5, 6.0), (0, 0, 0), rotation(0, 0, 15))
+    moving = textured(grid)
+    shift = grid.matrix[:-1, 0] / 1.5 * 3.0  # 3 mm along the plane's first axis
+    fixed = resample(moving, grid, Affine.from_parts(torch.eye(3, dtype=torch.float64), shift))
+    result = register(fixed, moving, model_of(STILL[2]), start="none", refine=15)
+    body = fixed.tensor[0] > 400
+    u = result.transform.displacement(grid)[:, body].mean(1)
+    assert torch.allclose(u, shift.float(), atol=0.5)
+    across = torch.einsum("r,r...->...", grid.matrix[:-1, 2].float() / 6.0, result.transform.displacement(grid))
+    assert float(across.abs().max()) < 1e-4
+    assert result.report["refinement"]["lattice"]["kind"] == "slices"
+
+
+def test_local_correlation_finds_a_field_between_images_of_one_modality():
+    fixed, moving = resample(textured(VOLUME), VOLUME, truth := smooth_field(VOLUME, 3.0)), textured(VOLUME)
+    result = register(fixed, moving, model_of(Wavy(3, 0.0)), start="none", refine=20, refine_by="ncc")
+    identity = Affine.identity(3)
+    assert error(result.transform, truth, VOLUME, fixed) < 0.6 * error(identity, truth, VOLUME, fixed)
+
+
+def test_it_goes_on_from_the_method_s_field():
+    """Six voxels off, further than refinement reaches here, but the method has brought it near."""
+    shift = [12.0, -2.0, 1.0]
+    grid = make_grid((48, 40, 36), (2, 2, 2), (0, 0, 0), rotation(0, 0, 0))
+    fixed, moving = textured(grid), textured(grid)
+    moving = resample(moving, grid, Affine.from_parts(torch.eye(3, dtype=torch.float64), -torch.tensor(shift).double()))
+    model = model_of(Constant(5.0, -0.5, 0.0))  # 10 mm and -1 mm on its lattice of 2 mm
+    result = register(fixed, moving, model, start="none", refine=15)
+    u = result.transform.displacement(grid)[:, fixed.tensor[0] > 400].mean(1)
+    assert torch.allclose(u, torch.tensor(shift), atol=0.6)
+
+
+def test_a_pair_that_agrees_stays_where_it_is_and_ends_early():
+    image = textured(VOLUME)
+    result = register(image, image, model_of(STILL[3]), start="none", refine=50)
+    assert result.report["refinement"]["iterations"] < 15
+    assert result.report["displacement_mm"]["max"] < 0.05
+
+
+def test_the_objective_never_rises_within_a_level_and_the_report_says_how_it_went():
+    fixed, moving, _ = warped_pair(VOLUME)
+    report = register(fixed, moving, "affine", start="none", refine=12).report
+    told = json.loads(json.dumps(report["refinement"], allow_nan=False))
+    for level in told["levels"]:
+        assert level["objective"] == sorted(level["objective"], reverse=True)
+        assert level["steps"] <= 12
+    assert told["similarity"]["after"] < told["similarity"]["before"] and told["measure"] == "MIND-SSC"
+    assert told["iterations"] == sum(level["steps"] for level in told["levels"])
+    assert report["seconds"]["refine"] > 0 and report["parameters"]["refine"] == 12
+
+
+@pytest.mark.parametrize("by", ["mind", "mi", "ncc"])
+def test_a_case_does_not_depend_on_the_one_before_it_nor_change_the_weights(by):
+    model = model_of(Wavy(3))
+    weights = {name: value.clone() for name, value in model.method.state_dict().items()}
+    case_a, case_b = warped_pair(VOLUME)[:2], warped_pair(VOLUME, 1.5)[:2]
+    alone = register(*case_b, model, refine=6, refine_by=by)
+    register(*case_a, model, refine=6, refine_by=by, seed=3)
+    after = register(*case_b, model, refine=6, refine_by=by)
+    assert torch.equal(alone.transform.dense.field.tensor, after.transform.dense.field.tensor)
+    assert torch.equal(alone.warped.tensor, after.warped.tensor)
+    assert all(torch.equal(value, weights[name]) for name, value in model.method.state_dict().items())
+
+
+def two_lumps(near: float, far: float):
+    """Two balls apart along x, each moved along y by its own amount."""
+    grid = make_grid((64, 32, 32), (2, 2, 2), (0, 0, 0), rotation(0, 0, 0))
+    x = grid.points(torch.float32)
+
+    def image(a: float, b: float) -> Image:
+        distances = [
+            (x - torch.tensor([30.0, 31 + a, 31])).norm(dim=-1), (x - torch.tensor([96.0, 31 + b, 31])).norm(dim=-1)
+        ]  # fmt: skip
+        return Image(sum(1000 * torch.sigmoid((14 - r) / 1.0) for r in distances)[None], grid)
+
+    return image(0.0, 0.0), image(near, far), grid
+
+
+@pytest.mark.parametrize("role", ["fixed_mask", "moving_mask"])
+def test_only_what_a_mask_holds_pulls(role):
+    fixed, moving, grid = two_lumps(4.0, -4.0)
+    mask = torch.zeros(1, *grid.shape, dtype=torch.uint8)
+    mask[..., :32] = 1  # the half of the first lump
+    body = fixed.tensor[0] > 500
+
+    def moved(**masks) -> tuple[float, float]:
+        """Mean mm along y of the first and of the second lump."""
+        result = register(fixed, moving, model_of(STILL[3]), start="none", refine=15, **masks)
+        u = result.transform.displacement(grid)[1]
+        return float(u[..., :32][body[..., :32]].mean()), float(u[..., 32:][body[..., 32:]].mean())
+
+    assert moved() == pytest.approx((4.0, -4.0), abs=0.8)
+    near, far = moved(**{role: Image(mask, grid)})
+    assert near == pytest.approx(4.0, abs=0.8)
+    assert far > -0.5  # nothing draws it down: it follows its neighbours, or lies outside the lattice
+
+
+def test_a_model_s_own_features_can_be_what_is_compared():
+    class Describing(Constant):
+        calls = 0
+
+        def features(self, image):
+            Describing.calls += 1
+            return torch.cat([image, image.square()], 1)
+
+    fixed, moving = textured(VOLUME), resample(textured(VOLUME), VOLUME, smooth_field(VOLUME, 2.0))
+    result = register(fixed, moving, model_of(Describing(0.0, 0.0, 0.0)), start="none", refine=5, refine_by="model")
+    assert Describing.calls >= 2 and result.report["refinement"]["measure"] == "the model's features"
+    told = result.report["refinement"]["similarity"]
+    assert told["after"] < told["before"]
+
+
+def test_what_cannot_be_compared_is_refused_with_a_remedy():
+    with pytest.raises(InputError, match="mind, mi, ncc"):
+        register(textured(VOLUME), textured(VOLUME), model_of(STILL[3]), refine=5, refine_by="ssim")
+    with pytest.raises(InputError, match="refine by mind"):
+        register(textured(VOLUME), textured(VOLUME), model_of(STILL[3]), refine=5, refine_by="model")
+
+
+def test_the_refinement_can_be_stopped_between_steps():
+    fixed, moving, _ = warped_pair(VOLUME)
+    steps = []
+
+    def progress(fraction, step):
+        steps.append(step)
+
+    with pytest.raises(Cancelled):
+        register(
+            fixed, moving, model_of(STILL[3]), start="none", refine=20, progress=progress,
+            cancelled=lambda: steps.count("refine") >= 3,
+        )  # fmt: skip
+    assert steps.count("refine") == 3
+
+
+def test_where_memory_is_short_it_works_on_a_coarser_lattice_and_says_so(monkeypatch):
+    from DeepMultiModalRegLib.engine import refine
+
+    real, calls = refine._seen, []
+
+    def breaking(*given):
+        calls.append(given)
+        if len(calls) == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return real(*given)
+
+    monkeypatch.setattr(refine, "_seen", breaking)
+    fixed, moving, _ = warped_pair(VOLUME)
+    result = register(fixed, moving, model_of(STILL[3]), start="none", refine=3)
+    assert any("refinement worked on a lattice 1.3 times coarser" in w for w in result.report["warnings"])
