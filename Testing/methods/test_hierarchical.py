@@ -139,3 +139,15 @@ def test_the_pyramid_trains_every_one_of_its_parameters():
     fixed, moving = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
     composed(method.coarse_velocities(fixed, moving), (16, 16), 5).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.g1.parameters())
+
+
+def test_a_last_level_of_g1_adds_to_the_levels_before_it():
+    last = {"radius": 1, "star": 2, "reduced": 4, "widths": [4, 6], "full": 4}
+    method = build("hierarchical", 2, {**PYRAMID, "last": last}).eval()
+    for unet, bias in ((method.g1[0].unet, 0.5), (method.g1[1].unet, 0.25), (method.g1_last.unet, 1.0)):
+        torch.nn.init.zeros_(unet.head.weight)
+        torch.nn.init.constant_(unet.head.bias, bias)
+    fixed, moving = torch.rand(2, 1, 32, 24), torch.rand(2, 1, 32, 24)
+    with torch.no_grad():
+        coarse = method(fixed, moving, stages=1).displacement
+    assert torch.allclose(coarse, torch.tensor(0.5 * 4 + 0.25 * 2 + 1.0 * 2), atol=1e-4)

@@ -28,6 +28,7 @@ class Hierarchical(Method):
     working resolution: each level, coarsest first and twice as fine as the one before, is a
     networks.pyramid.MatchingLevel with these settings, on MIND-SSC features. In 3D that learns from a tenth of the
     pairs.
+    last: one more level of G1, on features of the working resolution.
     fine: likewise for G3, one level at half the resolution on features of the working one: MIND-SSC of the moving image
     and the grey levels of the translated one.
     G3 sees the moving and the translated image already warped by phi0, so that it looks for what is left; the paper
@@ -42,6 +43,7 @@ class Hierarchical(Method):
         mask_code: int = 64,
         steps: int = 7,
         levels: list[dict] | None = None,
+        last: dict | None = None,
         fine: dict | None = None,
     ) -> None:
         super().__init__()
@@ -53,9 +55,10 @@ class Hierarchical(Method):
             self.g1 = nn.ModuleList(MatchingLevel(dimension, **level) for level in levels)
         self.pyramid = levels is not None
         deepest = max((len(level["widths"]) + len(levels) - i for i, level in enumerate(levels or ())), default=0)
-        if fine is not None:
-            deepest = max(deepest, 1 + len(fine["widths"]))
+        for level in (last, fine):
+            deepest = max(deepest, 0 if level is None else 1 + len(level["widths"]))
         self.multiple = 2 ** max(deepest, 0 if levels and fine else len(widths))
+        self.g1_last = None if last is None else MatchingLevel(dimension, **last, finer=True)
         self.g2 = AdditiveMask(dimension, mask_width, mask_code)
         if fine is None:
             self.g3 = UNet(dimension, 3, dimension, tuple(widths))
@@ -76,13 +79,23 @@ class Hierarchical(Method):
 
     def coarse_displacement(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """phi0: (N, D, *shape / 2), voxels of the half-resolution lattice."""
-        half = tuple(n // 2 for n in fixed.shape[2:])
-        if self.pyramid:
-            fixed, moving = halve(fixed), halve(moving)
-        return composed(self.coarse_velocities(fixed, moving), half, self.steps)
+        return composed(self.all_velocities(fixed, moving), tuple(n // 2 for n in fixed.shape[2:]), self.steps)
+
+    def all_velocities(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
+        """All of G1, its last level included, from images at the working resolution; see coarse_velocities."""
+        if not self.pyramid:
+            return self.coarse_velocities(fixed, moving)
+        velocities = self.coarse_velocities(halve(fixed), halve(moving))
+        if self.g1_last is not None:
+            aligned = warp(moving, composed(velocities, fixed.shape[2:], self.steps))
+            with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
+                features = [mind(fixed.float()), mind(aligned.float())]
+            velocities.append(self.g1_last([halve(fixed), halve(aligned)], *features))
+        return velocities
 
     def coarse_velocities(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
-        """G1: velocities (N, D, *), voxels of their own lattices, whose exponentials are applied last to first.
+        """G1 without its last level: velocities (N, D, *), voxels of their own lattices, whose exponentials are
+        applied last to first.
 
         The U-Net takes the images at the working resolution, the pyramid at half of it.
         """

@@ -21,13 +21,13 @@ HEAD = 0.02  # grey level above which a voxel counts as head
 
 
 class HierarchicalObjective:
-    """weights: {stage: {term: weight}} for the stages g1, g2, g3; terms as named below."""
-
-    stages = ("g1", "g2", "g3")
+    """weights: {stage: {term: weight}} for the stages g1, g1_last (where G1 has a last level), g2, g3; terms as
+    below."""
 
     def __init__(self, method: Hierarchical, weights: dict[str, dict[str, float]]) -> None:
         self.method = method
         self.weights = weights
+        self.stages = tuple(n for n in ("g1", "g1_last", "g2", "g3") if getattr(method, n) is not None)
 
     def trained(self, stage: str) -> nn.Module:
         """The network that this stage trains; the others are frozen."""
@@ -35,7 +35,8 @@ class HierarchicalObjective:
 
     def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every term of a stage's loss, unweighted."""
-        return {"g1": self._coarse, "g2": self._mask, "g3": self._fine}[stage](batch, generator)
+        kinds = {"g1": self._coarse, "g1_last": self._last, "g2": self._mask, "g3": self._fine}
+        return kinds[stage](batch, generator)
 
     def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
         return sum(self.weights[stage][name] * value for name, value in terms.items())
@@ -49,17 +50,29 @@ class HierarchicalObjective:
             if "distance" in terms:
                 sooner = composed(velocities[:number], shape, steps)
                 terms["distance"] = terms["distance"] + self._distance(batch, sooner)
-        backward = composed(velocities, shape, steps, inverse=True)
+        return self._both_ways(batch, terms, velocities, generator)
+
+    def _last(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        velocities = self.method.all_velocities(batch.fixed, batch.moving)
+        displacement = composed(velocities, batch.fixed.shape[2:], self.method.steps)
+        return self._both_ways(batch, self._field_terms(batch, displacement, velocities[-1]), velocities, generator)
+
+    def _both_ways(
+        self, batch: Batch, terms, velocities: list[Tensor], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The mutual information of the fixed with the warped moving image, and of the moving with the fixed warped
+        back."""
+        backward = composed(velocities, batch.fixed.shape[2:], self.method.steps, inverse=True)
         terms["information"] = -mutual_information(
             terms.pop("warped"), batch.fixed, generator=generator
         ) - mutual_information(warp(batch.fixed, backward), batch.moving, generator=generator)
         return terms
 
     def _mask(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        with torch.no_grad():
-            full, aligned, _ = self._first(batch)
-            known = batch.has_truth.reshape(-1, *[1] * (full.dim() - 1))
-            full = torch.where(known, batch.truth, full)  # likeness is judged where things really are, if that is known
+        with torch.no_grad():  # judged where things really are, where that is known
+            known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
+            full = batch.truth if known.all() else torch.where(known, batch.truth, self._first(batch)[0])
+            aligned = warp(batch.moving, full)
         translated = self.method.translation(batch.fixed, batch.moving, aligned)
         mask = translated - batch.moving
         shown = [_to_unit(x) for x in (mask, translated)]

@@ -16,6 +16,7 @@ from ..methods import build
 from .deformation import Ranges
 from .export import export
 from .hierarchical import HierarchicalObjective
+from .initial import begin
 from .pairs import PairSampler, Recipe
 from .subjects import load_subjects
 from .trainer import Trainer
@@ -74,6 +75,8 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
     torch.set_num_threads(training.get("threads") or torch.get_num_threads())
     torch.manual_seed(training["seed"])
     method = build(settings["method"], settings["dimension"], settings["settings"])
+    if "initial" in settings and not resume:
+        begin(method, settings["initial"])
     data = data_folder()
     trainer = Trainer(
         method,
