@@ -1,7 +1,7 @@
 """DeepMultiModalReg: the module of 3D Slicer. Thin: DeepMultiModalRegLib does the work, imported when it is needed."""
 
 # No postponed annotations here: parameterNodeWrapper reads the types while the class is being made.
-from typing import Union
+from typing import Annotated, Union
 
 import slicer
 import vtk
@@ -14,7 +14,7 @@ from slicer import (
 )
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -79,9 +79,9 @@ class DeepMultiModalRegParameterNode:
     outputTranslated: vtkMRMLScalarVolumeNode
     mode: str = "auto"
     start: str = "moments"
-    refine: int = 0
+    refine: Annotated[int, WithinRange(0, 1000)] = 0
     device: str = "auto"
-    seed: int = 0
+    seed: Annotated[int, WithinRange(0, 999999)] = 0
     keepFiles: bool = False
     shownTransform: vtkMRMLTransformNode
     shownVolume: vtkMRMLScalarVolumeNode

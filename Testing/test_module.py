@@ -36,7 +36,7 @@ class Base:
         self.parent = parent
 
 put("i18n", tr=lambda text: text, translate=lambda context, text: text)
-put("parameterNodeWrapper", parameterNodeWrapper=lambda wrapped: wrapped)
+put("parameterNodeWrapper", parameterNodeWrapper=lambda wrapped: wrapped, WithinRange=lambda low, high: (low, high))
 put("ScriptedLoadableModule", ScriptedLoadableModule=Base, ScriptedLoadableModuleWidget=Base,
     ScriptedLoadableModuleLogic=Logic, ScriptedLoadableModuleTest=type("Test", (), {}))
 '''

@@ -135,7 +135,9 @@ def activate(monkeypatch) -> Application:
     pythonqt.ERRORS.clear()
     members = {
         "i18n": {"tr": lambda text: text, "translate": lambda context, text: text},
-        "parameterNodeWrapper": {"parameterNodeWrapper": parameter_node.parameterNodeWrapper},
+        "parameterNodeWrapper": {
+            "parameterNodeWrapper": parameter_node.parameterNodeWrapper, "WithinRange": parameter_node.WithinRange,
+        },
         "ScriptedLoadableModule": {
             "ScriptedLoadableModule": Module, "ScriptedLoadableModuleWidget": Widget,
             "ScriptedLoadableModuleLogic": Logic, "ScriptedLoadableModuleTest": type("Test", (), {}),

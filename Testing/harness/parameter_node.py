@@ -15,8 +15,20 @@ from PySide6 import QtWidgets
 from .widgets import qMRMLNodeComboBox
 
 
+class WithinRange:
+    """The annotation of a number's limits."""
+
+    def __init__(self, minimum, maximum) -> None:
+        self.minimum, self.maximum = minimum, maximum
+
+
 def parameterNodeWrapper(cls):
     hints = typing.get_type_hints(cls)
+    cls.ranges = {
+        name: found
+        for name, kind in typing.get_type_hints(cls, include_extras=True).items()
+        for found in getattr(kind, "__metadata__", ())
+    }
     defaults = {name: getattr(cls, name, None) for name in hints}
     for name, kind in hints.items():
         if not _is_node(kind) and kind not in (str, int, bool, float):
@@ -85,6 +97,8 @@ def connectParametersToGui(self, mapping) -> int:
             write, signal = widget.setChecked, widget.stateChanged
         elif kind is int and type(widget) is QtWidgets.QSpinBox:
             read = lambda w=widget: w.value  # noqa: E731
+            limits = self.ranges.get(name)  # without them Slicer takes the widget's own limits away
+            widget.setRange(*((limits.minimum, limits.maximum) if limits else (-(2**31), 2**31 - 1)))
             write, signal = widget.setValue, widget.valueChanged
         else:
             raise RuntimeError(f"Unable to create GUI connector from datatype '{kind}' to widget '{type(widget)}'")

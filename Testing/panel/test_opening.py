@@ -8,7 +8,9 @@ import sys
 import pytest
 from conftest import ROOT
 
-pytest.importorskip("PySide6", reason="PySide6 is not installed (requirements/test.txt)")
+pytest.importorskip(
+    "PySide6.QtWidgets", reason="PySide6 cannot be loaded (requirements/test.txt)", exc_type=ImportError
+)
 pytest.importorskip("slicer")
 
 CODE = f"""

@@ -14,7 +14,9 @@ from fakes import write_tiny_model
 from harness import children
 from harness.pairs import ball, state
 
-pytest.importorskip("PySide6", reason="PySide6 is not installed (requirements/test.txt)")
+pytest.importorskip(
+    "PySide6.QtWidgets", reason="PySide6 cannot be loaded (requirements/test.txt)", exc_type=ImportError
+)
 
 from harness import application, pythonqt  # noqa: E402
 
@@ -137,6 +139,17 @@ def test_apply_makes_the_outputs_shows_them_and_changes_no_input(panel, tmp_path
     assert slicer.mrmlScene.GetNumberOfNodes() == count and panel.ui.volumeSelector.currentNode() is registered
 
 
+def test_the_bundled_pair_never_keeps_the_window_waiting(panel, headless) -> None:
+    sample = application.MODULE.parent / "Resources" / "SampleData"
+    fixed = headless.load_volume(sample / "fixed_t1.nii.gz", "T1 head")
+    moving = headless.load_volume(sample / "moving_t2.nii.gz", "T2 head")
+    choose(panel, fixed, moving)
+    before = {n.GetID(): state(slicer.mrmlScene)[n.GetID()] for n in (fixed, moving)}
+    assert apply(panel, 60) < 0.2
+    assert {n.GetID(): state(slicer.mrmlScene)[n.GetID()] for n in (fixed, moving)} == before
+    assert panel.ui.volumeSelector.currentNode().GetName() == "T2 head on T1 head"
+
+
 def test_progress_is_shown_and_cancel_at_random_moments_leaves_the_scene_equal(
     panel, monkeypatch, tmp_path, temporary_folder
 ) -> None:
@@ -201,6 +214,8 @@ def test_closing_the_scene_ends_the_run_and_empties_the_panel(panel, monkeypatch
 def test_everything_persists_in_the_scene(panel, headless, tmp_path) -> None:
     fixed, _ = choose(panel)
     panel.ui.inverseCheckBox.setChecked(True)
+    panel.ui.refineSpinBox.setValue(-5)
+    assert panel.parameters.refine == 0 and panel.ui.refineSpinBox.text == "none"
     panel.ui.refineSpinBox.setValue(7)
     panel.ui.startSelector.setCurrentIndex(panel.ui.startSelector.findData("centre"))
     apply(panel)
