@@ -11,7 +11,7 @@ from torch import Tensor
 from .reading import read_rows
 from .solve import entries
 
-CHUNK = 1 << 17  # voxels whose gradients are held at once: they stay in the processor's cache
+CHUNK = 1 << 16  # voxels whose gradients are held at once: they stay in the processor's cache
 
 
 @dataclass
@@ -53,20 +53,18 @@ class SquaredDifference:
         energy = torch.zeros(n, device=moved.device)
         for images, low, high in _parts(n, self.shape):
             w = None if weight is None else weight[images, low:high]
-            square, down, bend = self._part(moved, images, low, high, w, model)
+            into = tuple(x[images].movedim(1, 0)[:, :, low:high] for x in (slope, curvature)) if model else None
+            square = self._part(moved, images, low, high, w, into)
             energy[images] += square.reshape(energy[images].shape[0], -1).sum(1)
-            if model:
-                slope[images].movedim(1, 0)[:, :, low:high] = down
-                curvature[images].movedim(1, 0)[:, :, low:high] = bend
         energy /= moved[0, ..., 0].numel()
         if self.counts is not None:  # else points would gain by leaving the part of the moving image that counts
             whole = float(moved[..., 0].numel()) / len(moved) if self.weight is None else self.weight.flatten(1).sum(1)
             energy *= whole / weight.flatten(1).sum(1).clamp(min=1)
         return Quadratic(energy, slope, curvature)
 
-    def _part(self, moved: Tensor, images: slice, low: int, high: int, weight: Tensor | None, model: bool):
-        """Squares, slopes (D, ...) and curvatures of some images (2D) or of the planes low to high of one (3D), where
-        the slowest axis's gradient needs one plane more on each side."""
+    def _part(self, moved: Tensor, images: slice, low: int, high: int, weight: Tensor | None, into) -> Tensor:
+        """Squares of some images (2D) or of the planes low to high of one (3D), where the slowest axis's gradient
+        needs one plane more on each side; their slopes (D, ...) and curvatures go `into` two tensors, if not None."""
         d = len(self.shape)
         before, after = (max(0, low - 1), min(self.shape[0], high + 1)) if d == 3 else (0, self.shape[0])
         # channels first: each line of a sum over channels is then contiguous
@@ -75,13 +73,16 @@ class SquaredDifference:
         inside = (slice(None), slice(None), slice(low - before, high - before))
         difference = (b - a)[inside].contiguous()
         square = _contracted(difference, difference, weight)
-        if not model:
-            return square, None, None
+        if into is None:
+            return square
         mean = (a + b).mul_(0.5).contiguous()
         gradients = [central(mean, 1 + d - axis)[inside] for axis in range(d)]  # along I, J(, K)
-        slope = torch.stack([_contracted(difference, gradient, weight) for gradient in gradients])
-        curvature = torch.stack([_contracted(gradients[i], gradients[j], weight) for i, j in entries(d)])
-        return square, slope, curvature
+        slope, curvature = into
+        for axis in range(d):
+            slope[axis] = _contracted(difference, gradients[axis], weight)
+        for entry, (i, j) in enumerate(entries(d)):
+            curvature[entry] = _contracted(gradients[i], gradients[j], weight)
+        return square
 
 
 def _parts(count: int, shape: tuple[int, ...]) -> Iterator[tuple[slice, int, int]]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+CHUNK = 1 << 16  # voxels whose neighbours and weights are held at once: they stay in the processor's cache
+
 
 def positions(displacement: Tensor) -> Tensor:
     """(N, D, *shape) voxels to (N, D, *shape) index positions I, J(, K)."""
@@ -30,32 +32,38 @@ def read_rows(table: Tensor, displacement: Tensor) -> Tensor:
     """
     n, *shape, c = table.shape
     d = len(shape)
-    position = positions(displacement)
-    base = torch.zeros((n, *shape), dtype=torch.int32, device=table.device)
-    base += (torch.arange(n, dtype=torch.int32, device=table.device) * _product(shape)).reshape(-1, *([1] * d))
-    stride, strides, shares = 1, [], []
-    for axis, size in enumerate(reversed(shape)):
-        x = position[:, axis].clamp_(0, size - 1)
-        low = x.floor().clamp_(max=max(0, size - 2))
-        shares.append(x - low)
-        base.add_(low.int(), alpha=stride)
-        strides.append(stride if size > 1 else 0)
-        stride *= size
-    corners = list(product((0, 1), repeat=d))
-    offset = torch.tensor([sum(s * b for s, b in zip(strides, corner, strict=True)) for corner in corners])
-    index = base.reshape(-1, 1) + offset.to(base)
-    weight = _corner_weights([s.reshape(-1) for s in shares], table.dtype)
-    out = F.embedding_bag(index, table.reshape(-1, c), per_sample_weights=weight, mode="sum")
+    place = positions(displacement).movedim(1, 0).reshape(d, -1)
+    rows = table.reshape(-1, c)
+    strides = [_product(shape[d - axis :]) if shape[d - 1 - axis] > 1 else 0 for axis in range(d)]
+    corners = torch.tensor(
+        [sum(s * b for s, b in zip(strides, corner, strict=True)) for corner in product((0, 1), repeat=d)],
+        dtype=torch.int32, device=table.device,
+    )  # fmt: skip
+    out = torch.empty((place.shape[1], c), dtype=table.dtype, device=table.device)
+    chunk = CHUNK if table.device.type == "cpu" else place.shape[1]
+    for first in range(0, place.shape[1], chunk):
+        last = min(place.shape[1], first + chunk)
+        base = torch.arange(first, last, dtype=torch.int32, device=table.device)
+        base -= base % _product(shape)  # where the voxel's image begins
+        shares = []
+        for axis, size in enumerate(reversed(shape)):
+            x = place[axis, first:last].clamp(0, size - 1)
+            low = x.floor().clamp_(max=max(0, size - 2))
+            shares.append(x.sub_(low))
+            base.add_(low.int(), alpha=strides[axis])
+        weight = _corner_weights(shares, table.dtype)
+        out[first:last] = F.embedding_bag(base[:, None] + corners, rows, per_sample_weights=weight, mode="sum")
     return out.reshape(n, *shape, c)
 
 
 def _corner_weights(shares: list[Tensor], dtype: torch.dtype) -> Tensor:
-    """(V, 2 ** D): the first axis's corner changes slowest, as itertools.product."""
-    total = None
-    for share in shares:
-        pair = torch.stack([1 - share, share], 1)
-        total = pair if total is None else (total[:, :, None] * pair[:, None]).flatten(1)
-    return total.to(dtype)
+    """(V, 2 ** D) of `dtype`: the first axis's corner changes slowest, as itertools.product."""
+    total = torch.stack([1 - shares[0], shares[0]], 1)
+    for share in shares[1:-1]:
+        total = (total[:, :, None] * torch.stack([1 - share, share], 1)[:, None]).flatten(1)
+    out = torch.empty((*total.shape, 2), dtype=dtype, device=total.device)
+    torch.mul(total[:, :, None], torch.stack([1 - shares[-1], shares[-1]], 1)[:, None], out=out)
+    return out.flatten(1)
 
 
 def _product(shape: list[int]) -> int:
