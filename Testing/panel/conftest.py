@@ -30,3 +30,39 @@ def headless():
 @pytest.fixture
 def pair(headless):
     return ball("T1"), ball("T2", (3.0, -2.0, 1.0))
+
+
+@pytest.fixture
+def app(monkeypatch, headless, tmp_path, temporary_folder):
+    """Slicer's application around the module, two models of random weights, a child that is quickly done."""
+    from fakes import write_tiny_model
+    from harness import application, children, pythonqt
+
+    from DeepMultiModalRegLib.panel import process
+
+    write_tiny_model(tmp_path / "models", "tiny-t1t2-3d")
+    write_tiny_model(tmp_path / "models", "tiny-ct-3d", modalities=["CT"])
+    monkeypatch.setenv("DEEPMULTIMODALREG_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(process, "child_command", lambda: children.QUICK)
+    for name in ("Red", "Green", "Yellow"):
+        for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
+            node = headless.scene.CreateNodeByClass(kind)
+            node.UnRegister(None)
+            node.SetSingletonTag(name)
+            node.SetName(name)
+            node.SetLayoutName(name)
+            headless.scene.AddNode(node)
+    running = application.activate(monkeypatch)
+    yield running
+    assert pythonqt.ERRORS == []
+
+
+@pytest.fixture
+def panel(app, monkeypatch):
+    """The module's widget, opened in that application."""
+    from harness import application
+
+    widget = application.open_panel(application.load_module(monkeypatch))
+    yield widget
+    widget.cleanup()
+    widget.parent.close()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import slicer
-from fakes import write_tiny_model
 from harness import children
 from harness.pairs import ball, state
 
@@ -18,72 +15,10 @@ pytest.importorskip(
     "PySide6.QtWidgets", reason="PySide6 cannot be loaded (requirements/test.txt)", exc_type=ImportError
 )
 
-from harness import application, pythonqt  # noqa: E402
+from harness import application  # noqa: E402
+from harness.driving import apply, choose, pictured, wait  # noqa: E402
 
 from DeepMultiModalRegLib.panel import method_section, packages, process  # noqa: E402
-
-
-@pytest.fixture
-def app(monkeypatch, headless, tmp_path, temporary_folder):
-    write_tiny_model(tmp_path / "models", "tiny-t1t2-3d")
-    write_tiny_model(tmp_path / "models", "tiny-ct-3d", modalities=["CT"])
-    monkeypatch.setenv("DEEPMULTIMODALREG_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr(process, "child_command", lambda: children.QUICK)
-    for name in ("Red", "Green", "Yellow"):
-        for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
-            node = headless.scene.CreateNodeByClass(kind)
-            node.UnRegister(None)
-            node.SetSingletonTag(name)
-            node.SetName(name)
-            node.SetLayoutName(name)
-            headless.scene.AddNode(node)
-    application_ = application.activate(monkeypatch)
-    yield application_
-    assert pythonqt.ERRORS == []
-
-
-@pytest.fixture
-def panel(app, monkeypatch):
-    widget = application.open_panel(application.load_module(monkeypatch))
-    yield widget
-    widget.cleanup()
-    widget.parent.close()
-
-
-def choose(panel, fixed=None, moving=None):
-    fixed, moving = fixed or ball("T1"), moving or ball("T2", (3.0, -2.0, 1.0))
-    panel.ui.fixedSelector.setCurrentNode(fixed)
-    panel.ui.movingSelector.setCurrentNode(moving)
-    return fixed, moving
-
-
-def wait(panel, until, seconds: float = 30.0) -> float:
-    """Runs the event loop until then; the longest that it was away, in seconds of this process's own work."""
-    longest, end = 0.0, time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, panel.ui.statusLabel.text
-        began = time.process_time()
-        slicer.app.processEvents()
-        longest = max(longest, time.process_time() - began)
-        time.sleep(0.005)
-    return longest
-
-
-def apply(panel, seconds: float = 30.0) -> float:
-    panel.ui.applyButton.click()
-    assert panel.run.running, panel.ui.statusLabel.text
-    return wait(panel, lambda: not panel.run.running, seconds)
-
-
-def pictured(panel, name: str, tmp_path: Path) -> None:
-    """A screenshot: into the folder that the environment names (for the README), else a temporary one."""
-    slicer.app.processEvents()
-    panel.parent.resize(460, panel.parent.sizeHint().height())
-    slicer.app.processEvents()
-    folder = Path(os.environ.get("DEEPMULTIMODALREG_SCREENSHOTS", tmp_path))
-    picture = panel.parent.grab()
-    path = folder / f"panel-{name}.png"
-    assert picture.save(str(path)) and path.stat().st_size > 3000
 
 
 def test_apply_says_what_is_missing_until_nothing_is(panel, tmp_path) -> None:

@@ -151,9 +151,13 @@ def vtk_transform(field: np.ndarray | None, grid: dict | None, affine: np.ndarra
 
 
 def _grid_transform(field: np.ndarray, grid: dict):
-    vectors = np.moveaxis(np.asarray(field, dtype=np.float64), 0, -1) * np.array([-1.0, -1.0, 1.0])
-    scalars = numpy_support.numpy_to_vtk(np.ascontiguousarray(vectors).reshape(-1, 3), deep=True)
+    scalars = vtk.vtkDoubleArray()
+    scalars.SetNumberOfComponents(3)
+    scalars.SetNumberOfTuples(int(np.prod(grid["size"])))
     scalars.SetName("displacement")
+    vectors = numpy_support.vtk_to_numpy(scalars).reshape(*field.shape[1:], 3)  # a view: written once, not copied
+    for axis, sign in enumerate((-1.0, -1.0, 1.0)):
+        np.multiply(field[axis], sign, out=vectors[..., axis])
     data = vtk.vtkImageData()
     data.SetDimensions(grid["size"])
     data.SetSpacing(grid["spacing"])
