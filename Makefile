@@ -50,7 +50,8 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.demo
 	touch $@
 
 # Slicer's own views are drawn off screen through EGL (pictures of the demo, image tests).
-GRAPHICS := libegl1 libgl1-mesa-dri
+# The others are what PySide6, on which the panel is tested, loads.
+GRAPHICS := libegl1 libgl1-mesa-dri libgl1 libdbus-1-3 libfontconfig1 libxkbcommon0 libglib2.0-0
 graphics:
 	@if command -v dpkg >/dev/null && dpkg -s $(GRAPHICS) >/dev/null 2>&1; then exit 0; fi; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq \
