@@ -77,6 +77,16 @@ def test_the_scene_opens_with_both_volumes_blended(made) -> None:
     assert headless.scene.GetFirstNodeByName("truth") is None  # what was made for pictures only is gone
 
 
+def test_with_the_shipped_model_the_error_falls_to_less_than_half_of_the_start(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("DEEPMULTIMODALREG_MODELS", raising=False)
+    assert module.demo(tmp_path / "out") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    truth = report["truth"]
+    assert report["model"]["name"] == module.MODEL
+    assert truth["after_registration"]["mean"] < 0.5 * truth["after_start"]["mean"] < truth["as_scanned"]["mean"]
+    assert report["folds_percent"] < 0.1 and report["similarity"]["after"] > report["similarity"]["before"]
+
+
 def test_the_pictures_show_something_else_after_than_before(made) -> None:
     for name in ("blend", "checkerboard"):
         picture = sitk.GetArrayFromImage(sitk.ReadImage(str(made[0] / f"{name}.png"))).astype(int)
