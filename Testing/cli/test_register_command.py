@@ -222,7 +222,7 @@ BAD_OPTIONS = {
     "model_is_a_path": (["--model", "../x"], "There is no model"),
     "start_is_no_file": (["--start", "nowhere.h5"], "does not exist"),
     "start_not_offered": (["--start", "network"], "not offered yet"),
-    "refine_not_offered": (["--refine", "5"], "not offered yet"),
+    "refine_by": (["--refine", "5", "--refine-by", "luck"], "luck"),
     "refine_negative": (["--refine", "-5"], "--refine"),
     "device": (["--device", "toaster"], "device 'toaster' is not known"),
     "fill_nan": (["--fill", "nan"], "not a finite number"),

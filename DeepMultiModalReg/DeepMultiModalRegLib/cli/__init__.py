@@ -13,7 +13,7 @@ from .interrupt import Interrupt
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code. Listens for Ctrl-C before torch is imported, which takes seconds."""
     with Interrupt() as interrupt:
-        from .main import run
+        from .program import run
 
         return run(arguments, interrupt)
 
