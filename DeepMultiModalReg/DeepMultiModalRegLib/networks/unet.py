@@ -40,7 +40,6 @@ class UNet(nn.Module):
         zero_output: bool = True,
     ) -> None:
         super().__init__()
-        self.dimension = dimension
         self.full = full
         block = ConvBlock
         self.stem = block(dimension, inputs, widths[0], 2)
@@ -72,13 +71,13 @@ class UNet(nn.Module):
             levels.append(down(levels[-1]))
         y = levels.pop()
         for up in self.decoder:
-            y = up(torch.cat([_enlarge(y, self.dimension), levels.pop()], 1))
+            y = up(torch.cat([_repeated(y), levels.pop()], 1))
         if self.full:
-            y = self.fine(torch.cat([_enlarge(y, self.dimension), x.to(y.dtype)], 1))
+            y = self.fine(torch.cat([_repeated(y), x.to(y.dtype)], 1))
         return self.head(y)
 
 
-def _enlarge(x: Tensor, dimension: int) -> Tensor:
+def _repeated(x: Tensor) -> Tensor:
     """Twice the size by repetition: the convolution that follows smooths, and it costs a fraction of an
     interpolation."""
     return F.interpolate(x, scale_factor=2, mode="nearest")

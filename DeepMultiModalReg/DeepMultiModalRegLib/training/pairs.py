@@ -25,8 +25,7 @@ NO_CROP = -1e9
 @dataclass
 class Pair:
     """fixed, moving: (1, 1, *shape) in [0, 1]; labels: (1, 1, *shape) compact numbers or None; truth: (1, D, *shape) in
-    voxels, where each fixed voxel lies in the moving image, or None; aligned: the moving's anatomy at the fixed's
-    contrast is known only for a pair of one subject.
+    voxels, where each fixed voxel lies in the moving image, known for pairs of one person, or None; kind: for the log.
     """
 
     fixed: Tensor
