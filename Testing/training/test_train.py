@@ -23,7 +23,8 @@ def test_shipped_configurations_are_valid_and_name_what_exists(path: Path):
     method = build(config["method"], config["dimension"], config["settings"])
     objective = OBJECTIVES[config["method"]](method, config["weights"])
     stages = [stage["network"] for stage in config["training"]["stages"]]
-    assert list(dict.fromkeys(stages)) == list(objective.stages) == list(config["weights"])
+    assert set(stages) == set(objective.stages) == set(config["weights"])
+    assert stages[0] == "g1" and stages[-1] == "g3", "each network is trained on what those before it give"
     for recipe in config["recipes"]:
         assert all(n % method.multiple == 0 for n in recipe["shape"])
     held_out = {(s["group"], name) for s in config["held_out"] for name in s["only"]}
