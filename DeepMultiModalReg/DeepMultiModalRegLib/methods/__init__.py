@@ -8,7 +8,10 @@ from ..core import InputError
 from .base import Method, MethodOutput
 
 # name in model.yaml: (module, class); imported when asked for, so that one method's trouble is not another's
-METHODS = {"hierarchical": ("hierarchical", "Hierarchical")}
+METHODS = {
+    "equivariant": ("equivariant", "Equivariant"),
+    "hierarchical": ("hierarchical", "Hierarchical"),
+}
 
 
 def build(name: str, dimension: int, settings: dict | None = None) -> Method:

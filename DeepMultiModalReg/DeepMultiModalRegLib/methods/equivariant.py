@@ -1,0 +1,81 @@
+"""The equivariant method: each image alone says where it is; a pair meets in the template's frame.
+
+Hachicha, Le, Wargnier-Dauchelle, Sdika, MILLanD 2023. R(I) maps the template's frame to the image, so that I o R(I)
+lies like the template. T (fixed to moving) = R(moving) o R(fixed)^-1: no similarity of the two is ever asked for.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core import InputError
+from ..networks.regressor import Regressor, homogeneous
+from ..networks.warp import identity
+from .base import Method, MethodOutput
+
+
+class Equivariant(Method):
+    """One regressor for every modality it was trained on, in 2D.
+
+    shape: (J, I) of the lattice it was trained on. Other lattices of the same spacing are cut or filled up with
+    background about their middle. widths: channels of the regressor's layers.
+    """
+
+    multiple = 1
+
+    def __init__(
+        self,
+        dimension: int,
+        shape: tuple[int, ...] = (109, 91),
+        widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256),
+    ) -> None:
+        super().__init__()
+        if dimension != 2:
+            raise InputError("The equivariant method is here for slices only; choose a model for volumes.")
+        self.dimension = dimension
+        self.shape = tuple(shape)
+        self.unit = max(shape) / 2  # pixels of the length that the network's matrices call 1
+        self.regressor = Regressor(dimension, dimension * (dimension + 1), tuple(widths), self.shape)
+
+    def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> MethodOutput:
+        """As Method.forward: the pair's affine as a displacement of every pixel. Renders no translated image."""
+        matrices = self.pair(fixed, moving)
+        x = identity(tuple(fixed.shape[2:]), fixed.device)
+        half = (x.new_tensor(fixed.shape[:1:-1]) - 1) / 2
+        d = self.dimension
+        linear, shift = matrices[:, :d, :d], matrices[:, :d, d].reshape(-1, *[1] * d, d)
+        moved = torch.einsum("nrc,n...c->n...r", linear, (x - half).expand(len(matrices), *x.shape[1:])) + shift + half
+        return MethodOutput((moved - x).movedim(-1, 1).contiguous())
+
+    def pair(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """(N, D + 1, D + 1): T from the fixed to the moving image, both (N, 1, *shape); pixels about the lattices'
+        middles."""
+        return self.pose(moving) @ torch.linalg.inv(self.pose(fixed))
+
+    def pose(self, image: Tensor) -> Tensor:
+        """R of images (N, 1, *shape): (N, D + 1, D + 1) affine matrices from the template's frame to each image.
+
+        In pixels, the template's about the middle of the trained lattice, the image's about the middle of its own;
+        components I, J(, K). float32.
+        """
+        inside, offset = fitted(image, self.shape)
+        matrices = self.regress(inside).clone()
+        matrices[:, :-1, -1] = matrices[:, :-1, -1] * self.unit + offset
+        return matrices
+
+    def regress(self, image: Tensor) -> Tensor:
+        """R as it is trained: images (N, 1, *self.shape) to matrices whose translations count `unit` pixels as 1."""
+        return homogeneous(self.regressor(image), self.dimension)
+
+
+def fitted(image: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """(N, C, *any) cut or filled with zeros to `shape` about its middle, and (D,) where the middle of that lies from
+    the image's own: half a pixel where an odd one was cut or filled in."""
+    padding, offset = [], []
+    for have, want in zip(image.shape[:1:-1], shape[::-1], strict=True):
+        before = (want - have) // 2
+        padding += [before, want - have - before]
+        offset.append((want - have) / 2 - before)
+    return F.pad(image, padding), torch.tensor(offset, device=image.device)
