@@ -16,6 +16,7 @@ from ..core import Affine, DenseField, Grid, Image, InputError, Transform
 from ..core.transform import split
 from .atomic import replacing
 from .chain import chain
+from .hdf5 import erase_times
 from .image import grid_of, read_sitk, sitk_from, suffix_of, write_sitk
 
 TRANSFORM_FILES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
@@ -78,6 +79,8 @@ def write_transform(transform: Transform, path: str | os.PathLike) -> None:
     with replacing(path) as temporary:
         try:
             sitk.WriteTransform(to_sitk(transform), str(temporary))
+            if suffix in (".h5", ".hdf5"):
+                erase_times(temporary)
         except RuntimeError as error:
             raise InputError(f"The output {path} cannot be written; check the space on the disk.") from error
 
