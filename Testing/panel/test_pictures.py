@@ -12,10 +12,10 @@ from conftest import ROOT
 
 from DeepMultiModalRegLib.demo import set_window
 from DeepMultiModalRegLib.io import read_transform
-from DeepMultiModalRegLib.mrml import node_from_transform
+from DeepMultiModalRegLib.mrml import node_from_transform, nodes
 from DeepMultiModalRegLib.mrml.pictures import mosaic, write_png
 from DeepMultiModalRegLib.mrml.views import SliceView, can_draw
-from DeepMultiModalRegLib.panel import derived, nodes
+from DeepMultiModalRegLib.panel import derived
 from DeepMultiModalRegLib.panel.comparison import Comparison
 
 SAMPLE = ROOT / "Resources" / "SampleData"

@@ -10,7 +10,8 @@ import slicer
 import vtk
 from harness.pairs import ball
 
-from DeepMultiModalRegLib.panel import derived, nodes, quality
+from DeepMultiModalRegLib.mrml import nodes
+from DeepMultiModalRegLib.panel import derived, quality
 from DeepMultiModalRegLib.panel.comparison import Comparison
 from DeepMultiModalRegLib.panel.transfer import Transfer
 from DeepMultiModalRegLib.panel.words import PanelError

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import slicer
 import torch
 import vtk
 from torch import Tensor
 from vtk.util import numpy_support
 
 from ..core.ras import grid_of_lattice, grid_of_matrix, index_to_ras, switched
+from .nodes import between, matrix_array, parent_to_world, vtk_matrix
 
 __all__ = [
     "between", "from_world", "grid_of_lattice", "grid_of_matrix", "index_to_ras", "matrix_from_vtk", "matrix_to_vtk",
@@ -21,14 +21,12 @@ _SLAB = 1 << 20  # points handed to VTK at once
 
 def matrix_from_vtk(matrix: vtk.vtkMatrix4x4) -> Tensor:
     """(4, 4) float64 with the same numbers."""
-    return torch.tensor([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)], dtype=torch.float64)
+    return torch.from_numpy(matrix_array(matrix))
 
 
 def matrix_to_vtk(matrix: Tensor) -> vtk.vtkMatrix4x4:
     """The same numbers as a vtkMatrix4x4."""
-    out = vtk.vtkMatrix4x4()
-    out.DeepCopy([float(v) for v in matrix.flatten()])
-    return out
+    return vtk_matrix(matrix.numpy())
 
 
 def transformed(transform: vtk.vtkAbstractTransform, points: Tensor) -> Tensor:
@@ -50,14 +48,8 @@ def transformed(transform: vtk.vtkAbstractTransform, points: Tensor) -> Tensor:
 
 def parent_matrix(node) -> Tensor | None:
     """(4, 4) LPS: the node's own space to the world, or None where a parent transform bends space."""
-    parent = node.GetParentTransformNode()
-    if parent is None:
-        return torch.eye(4, dtype=torch.float64)
-    if not parent.IsTransformToWorldLinear():
-        return None
-    matrix = vtk.vtkMatrix4x4()
-    parent.GetMatrixTransformToWorld(matrix)
-    return switched(matrix_from_vtk(matrix))
+    matrix = parent_to_world(node)
+    return None if matrix is None else switched(torch.from_numpy(matrix))
 
 
 def to_world(node) -> vtk.vtkGeneralTransform:
@@ -68,10 +60,3 @@ def to_world(node) -> vtk.vtkGeneralTransform:
 def from_world(node) -> vtk.vtkGeneralTransform:
     """The world to the node's own space (RAS), through all its parents."""
     return between(None, node.GetParentTransformNode())
-
-
-def between(source, target) -> vtk.vtkGeneralTransform:
-    """From the space under the transform node `source` to the one under `target` (RAS); None stands for the world."""
-    transform = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
-    return transform

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from ..core import Image, InputError
+from .board import checkerboard as squares
+from .board import shades
 from .plain_view import PlainView
 from .views import ORIENTATIONS, SliceView, can_draw, show_grid
 
@@ -77,14 +79,6 @@ def checkerboard(first: Image, second: Image, ranges, square_mm: float = 25.0) -
     """
     if not first.grid.same_as(second.grid):
         raise InputError("Both images of a checkerboard must lie on one lattice; resample one on the other first.")
-    d = first.grid.dimension
-    parity = torch.zeros(first.grid.shape, dtype=torch.int64)
-    for axis, (n, spacing) in enumerate(zip(first.grid.size, first.grid.spacing, strict=True)):
-        square = torch.div((torch.arange(n) - (n - 1) / 2) * spacing, square_mm, rounding_mode="floor").long()
-        parity = parity + square.reshape(-1, *([1] * axis))
-    shades = [
-        ((image.tensor[:1].float() - low) / max(high - low, 1e-6)).clamp(0, 1) * 255
-        for image, (low, high) in zip((first, second), ranges, strict=True)
-    ]
-    mixed = torch.where((parity % 2 == 0).reshape(1, *first.grid.shape[-d:]), *shades)
-    return first.with_tensor(mixed.round().to(torch.uint8))
+    pairs = zip((first, second), ranges, strict=True)
+    grey = [shades(image.tensor[0].cpu().numpy(), *window) for image, window in pairs]
+    return first.with_tensor(torch.from_numpy(squares(*grey, first.grid.spacing, square_mm))[None])

@@ -10,6 +10,7 @@ from .. import engine
 from ..core import Cancelled, Image, InputError, Transform
 from ..engine import Result
 from .frames import parent_matrix
+from .nodes import show_as
 from .outputs import REPORT_ATTRIBUTE, names_for, problem_with, remove_with_displays
 from .place import in_node_space, largest_difference, resampled_node, start_of_node
 from .transform import node_from_transform
@@ -151,13 +152,13 @@ def _deliver(task: Task, local, back, warped, report, result) -> NodeResult:
             volume = kept("volume", node_from_image(
                 warped, scene, names["volume"], target("volume"), pixel_of(movingNode), like=fixedNode
             ))  # fmt: skip
-            _show_as(volume, movingNode)
+            show_as(volume, movingNode)
         if outputs["translated"] and result.translated is not None:
             translated = kept("translated", node_from_image(
                 result.translated, scene, names["translated"], target("translated"),
                 pixel_of(fixedNode), like=fixedNode,
             ))  # fmt: skip
-            _show_as(translated, fixedNode)
+            show_as(translated, fixedNode)
         if back is not None:
             inverse = kept("inverse", node_from_transform(
                 back, scene, names["inverse"], movingNode, fixedNode, target("inverse")
@@ -171,15 +172,6 @@ def _deliver(task: Task, local, back, warped, report, result) -> NodeResult:
             remove_with_displays(scene, node)
         raise
     return NodeResult(transform, volume, inverse, translated, report, result)
-
-
-def _show_as(node, like) -> None:
-    """The same window and level as the volume it is compared with."""
-    source, display = like.GetDisplayNode(), node.GetDisplayNode()
-    if source is None or display is None or not hasattr(source, "GetWindow"):
-        return
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevel(source.GetWindow(), source.GetLevel())
 
 
 def _check_inputs(fixedNode, movingNode) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import slicer
@@ -12,9 +13,8 @@ from torch import Tensor
 from vtk.util import numpy_support
 
 from ..core import Affine, Composite, DenseField, Grid, Image, InputError, Transform, split
-from .frames import grid_of_lattice, index_to_ras, matrix_from_vtk, matrix_to_vtk, switched, transformed
-
-_SINGLE_KIND = ("vtkMRMLLinearTransformNode", "vtkMRMLGridTransformNode", "vtkMRMLBSplineTransformNode")
+from . import nodes
+from .frames import grid_of_lattice, matrix_from_vtk, switched, transformed
 
 
 def node_from_transform(transform: Transform, scene, name: str, fixed_node=None, moving_node=None, node=None):
@@ -23,25 +23,13 @@ def node_from_transform(transform: Transform, scene, name: str, fixed_node=None,
 
     Raises InputError for a 2D transform, and for a `node` that is limited to another kind of transform.
     """
-    vtk_transform = to_vtk(transform)
-    kind = None if node is None else node.GetClassName()
-    if kind in _SINGLE_KIND and not (kind == _SINGLE_KIND[0] and isinstance(vtk_transform, vtk.vtkTransform)):
-        raise InputError(
-            f"The output transform '{node.GetName()}' holds only one kind of transform ({kind[7:-13]}); "
-            "choose or create a general transform (vtkMRMLTransformNode)."
-        )
+    whole = to_vtk(transform)
     if node is None:
         node = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
-    modifying = node.StartModify()
-    node.SetAndObserveTransformNodeID(None)  # the transform is the whole way from the world
-    node.SetAndObserveTransformFromParent(vtk_transform)
-    # kept in the scene, and needed to export the transform as a DICOM registration
-    for role, volume in (
-        (node.GetFixedNodeReferenceRole(), fixed_node),
-        (node.GetMovingNodeReferenceRole(), moving_node),
-    ):
-        node.SetNodeReferenceID(role, None if volume is None else volume.GetID())
-    node.EndModify(modifying)
+    try:
+        nodes.fill_transform(node, whole, fixed_node, moving_node)
+    except nodes.NodeError as error:
+        raise InputError(str(error)) from error
     return node
 
 
@@ -59,17 +47,10 @@ def to_vtk(transform: Transform) -> vtk.vtkAbstractTransform:
     if transform.dimension != 3:
         raise InputError("Slicer's transforms are 3D; register volumes, or save a 2D transform to a file.")
     dense, affine = split(transform, 3)
-    linear = vtk.vtkTransform()
-    linear.SetMatrix(matrix_to_vtk(switched(affine.matrix)))
+    matrix = affine.matrix.detach().cpu().numpy()
     if dense is None:
-        return linear
-    if torch.equal(affine.matrix, torch.eye(4, dtype=torch.float64)):
-        return _to_grid(dense)
-    both = vtk.vtkGeneralTransform()
-    both.PostMultiply()
-    both.Concatenate(_to_grid(dense))
-    both.Concatenate(linear)
-    return both
+        return nodes.vtk_transform(None, None, matrix)
+    return nodes.vtk_transform(dense.field.tensor.detach().cpu().numpy(), asdict(dense.field.grid), matrix)
 
 
 def from_vtk(transform: vtk.vtkAbstractTransform, grid: Grid | None = None) -> Transform:
@@ -109,26 +90,6 @@ def sampled(points: Callable[[Tensor], Tensor], grid: Grid) -> Composite:
         affine = Affine.from_parts(torch.eye(3, dtype=torch.float64), shift)
     u = affine.inverse().points(y) - x
     return Composite(DenseField(Image(torch.movedim(u, -1, 0).float().contiguous(), grid)).closed(), affine)
-
-
-def _to_grid(dense: DenseField) -> slicer.vtkOrientedGridTransform:
-    grid = dense.field.grid
-    array = torch.movedim(dense.field.tensor.detach().cpu().double(), 0, -1).numpy() * np.array([-1.0, -1.0, 1.0])
-    vectors = numpy_support.numpy_to_vtk(np.ascontiguousarray(array).reshape(-1, 3), deep=True)
-    vectors.SetName("displacement")
-    ras = index_to_ras(grid)
-    data = vtk.vtkImageData()
-    data.SetDimensions(grid.size)
-    data.SetSpacing(grid.spacing)
-    data.SetOrigin(ras[:3, 3].tolist())
-    data.GetPointData().SetScalars(vectors)
-    axes = torch.eye(4, dtype=torch.float64)
-    axes[:3, :3] = ras[:3, :3] / torch.tensor(grid.spacing, dtype=torch.float64)
-    out = slicer.vtkOrientedGridTransform()
-    out.SetInterpolationModeToLinear()  # ITK's; Slicer's loader chooses cubic, hundredths of a millimetre away
-    out.SetDisplacementGridData(data)
-    out.SetGridDirectionMatrix(matrix_to_vtk(axes))
-    return out
 
 
 def _from_grid(part) -> DenseField:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import slicer
 import torch
 import vtk
 from vtk.util import numpy_support
@@ -21,6 +20,7 @@ from .frames import (
     to_world,
     transformed,
 )
+from .nodes import NodeError, merged_segments
 
 _SLAB_VOXELS = 1 << 21
 _MOST_GROWTH = 4  # a bent volume's box may hold this many times its voxels before its spacing is raised
@@ -156,24 +156,12 @@ def _box_of(grid: Grid, to_world: vtk.vtkAbstractTransform) -> Grid:
 
 def _mask_of_segments(node) -> Image:
     """All segments of a segmentation in one, from a copy: the node keeps the representations it has."""
-    copy = slicer.vtkMRMLSegmentationNode()
-    copy.GetSegmentation().DeepCopy(node.GetSegmentation())
-    segmentation = copy.GetSegmentation()
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    if segmentation.GetNumberOfSegments() == 0 or not segmentation.CreateRepresentation(name):
-        raise InputError(f"The segmentation '{node.GetName()}' has no segment; draw one, or leave the mask out.")
-    merged = slicer.vtkOrientedImageData()
-    copy.GenerateMergedLabelmapForAllSegments(merged, slicer.vtkSegmentation.EXTENT_UNION_OF_EFFECTIVE_SEGMENTS)
-    size = merged.GetDimensions()
-    if min(size) < 1 or merged.GetPointData().GetScalars() is None:
-        raise InputError(f"The segmentation '{node.GetName()}' is empty; draw a segment, or leave the mask out.")
-    array = numpy_support.vtk_to_numpy(merged.GetPointData().GetScalars()).reshape(1, *size[::-1])
-    matrix = vtk.vtkMatrix4x4()
-    merged.GetImageToWorldMatrix(matrix)
-    first = torch.eye(4, dtype=torch.float64)
-    first[:3, 3] = torch.tensor(merged.GetExtent()[::2], dtype=torch.float64)  # its voxels need not begin at index 0
-    grid = grid_of_lattice(matrix_from_vtk(matrix) @ first, size)
-    image = Image(torch.from_numpy((array > 0).astype(np.uint8)), grid)
+    try:
+        array, ras = merged_segments(node)
+    except NodeError as error:
+        raise InputError(str(error)) from error
+    grid = grid_of_lattice(torch.from_numpy(ras), array.shape[::-1])
+    image = Image(torch.from_numpy((array > 0).astype(np.uint8))[None], grid)
     parents = parent_matrix(node)
     if parents is None:
         return _unbent(image, to_world(node), from_world(node), "nearest")

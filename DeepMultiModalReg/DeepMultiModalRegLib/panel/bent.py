@@ -4,6 +4,7 @@ into this process and the window may wait a few seconds; the registration itself
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from .job import Job
 
@@ -24,14 +25,14 @@ def prepare(job: Job, fixed, moving, settings) -> Iterator[None]:
     for role in ("fixed", "moving", "fixed_mask", "moving_mask"):
         image = getattr(task, role)
         if image is not None:
-            yield from job.place(role, image.tensor.numpy(), {"grid": _grid(image.grid)})
+            yield from job.place(role, image.tensor.numpy(), {"grid": asdict(image.grid)})
     start = task.start
     if not isinstance(start, str):
         dense, affine = split(start, 3)
         entry: dict = {"affine": affine.matrix.tolist(), "field": None}
         if dense is not None:
             yield from job.place("start_field", dense.field.tensor.to(torch.float32).numpy(), {})
-            entry |= {"field": "start_field.npy", "grid": _grid(dense.field.grid)}
+            entry |= {"field": "start_field.npy", "grid": asdict(dense.field.grid)}
         start = entry
     job.set(start=start)
     return task
@@ -65,7 +66,3 @@ def deliver(job: Job, task, found: dict):
     )  # fmt: skip
     done = deliver(task, result)
     return Outcome(done.transformNode, done.volumeNode, done.inverseNode, done.translatedNode, done.report)
-
-
-def _grid(grid) -> dict:
-    return {"size": grid.size, "spacing": grid.spacing, "origin": grid.origin, "direction": grid.direction}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ..mrml import nodes
+from ..mrml.board import checkerboard, shades
 from ..mrml.outputs import remove_with_displays
-from . import derived, nodes
+from . import derived
 from .viewstate import ViewState, nodes_of
 from .words import PanelError
 from .words import tr as _
@@ -144,9 +146,11 @@ class Comparison:
         self._grid = (display, kept, [node for node in everything if node.GetID() not in known])
 
     def _show_checkerboard(self, other) -> None:
-        first = derived.shades(nodes.voxels(self.fixed), self.fixed.GetDisplayNode())
-        second = derived.shades(derived.on_fixed_lattice(other, self.fixed), other.GetDisplayNode())
-        board = derived.checkerboard(first, second, self.fixed.GetSpacing())
+        grey = [
+            shades(derived.on_fixed_lattice(volume, self.fixed), *nodes.window_of(volume))
+            for volume in (self.fixed, other)
+        ]
+        board = checkerboard(*grey, self.fixed.GetSpacing())
         self._layer(self._volume(board, _("Checkerboard"), (0, 255), GREY))
 
     def _show_difference(self, _other) -> None:

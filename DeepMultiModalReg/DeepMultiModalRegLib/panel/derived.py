@@ -1,20 +1,13 @@
-"""Derived volumes: another volume on the fixed lattice, checkerboard, difference. NumPy and VTK."""
+"""Derived volumes: another volume on the fixed lattice, on what grid they lie. NumPy and VTK."""
 
 from __future__ import annotations
 
 import numpy as np
-import slicer
 import vtk
 from vtk.util import numpy_support
 
-from . import nodes
-
-
-def between(source_parent, target_parent) -> vtk.vtkGeneralTransform:
-    """From the space under one transform node to that under another (RAS); None is the world."""
-    transform = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source_parent, target_parent, transform)
-    return transform
+from ..mrml import nodes
+from ..mrml.nodes import between
 
 
 def on_fixed_lattice(node, fixed) -> np.ndarray:
@@ -59,18 +52,3 @@ def resliced(data, ras: np.ndarray, way: vtk.vtkAbstractTransform, fixed, neares
         reslice.SetInterpolationModeToLinear()
     reslice.Update()
     return numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars()).reshape(size[::-1])
-
-
-def shades(array: np.ndarray, display) -> np.ndarray:
-    """Grey values in [0, 255] as the volume's window and level show them."""
-    low, window = display.GetWindowLevelMin(), max(display.GetWindow(), 1e-6)
-    return np.clip((array.astype(np.float32) - low) / window, 0, 1) * 255
-
-
-def checkerboard(first: np.ndarray, second: np.ndarray, spacing, square_mm: float = 25.0) -> np.ndarray:
-    """Squares of two grey images (K, J, I) in turn, uint8; `spacing` is I, J, K in mm."""
-    parity = np.zeros(first.shape, dtype=np.int64)
-    for axis, (n, step) in enumerate(zip(first.shape[::-1], spacing, strict=True)):
-        square = np.floor((np.arange(n) - (n - 1) / 2) * step / square_mm).astype(np.int64)
-        parity = parity + square.reshape(-1, *([1] * axis))
-    return np.where(parity % 2 == 0, first, second).round().astype(np.uint8)

@@ -9,8 +9,9 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
+from ..mrml import nodes
 from ..mrml.outputs import REPORT_ATTRIBUTE
-from . import derived, nodes
+from . import derived
 from .words import PanelError
 from .words import tr as _
 
@@ -67,8 +68,8 @@ def dice(fixed_segments, moving_segments, fixed, moving, transform) -> dict[str,
     original = moving.GetParentTransformNode() if parent is transform else parent
     if original is transform:
         original = None  # the transform is on the moving volume itself
-    ways = [derived.between(fixed.GetParentTransformNode(), original), _through(fixed, transform)]
-    own = derived.between(fixed.GetParentTransformNode(), fixed_segments.GetParentTransformNode())
+    ways = [nodes.between(fixed.GetParentTransformNode(), original), _through(fixed, transform)]
+    own = nodes.between(fixed.GetParentTransformNode(), fixed_segments.GetParentTransformNode())
     result = {}
     for name in common:
         target = _segment_on(fixed_segments, _by_name(fixed_segments)[name], own, fixed)
@@ -88,7 +89,7 @@ def landmark_errors(fixed_points, moving_points, moving, transform) -> dict[str,
         )
     parent = moving_points.GetParentTransformNode()
     original = moving.GetParentTransformNode() if parent is transform else parent
-    to_world = derived.between(None if original is transform else original, None)
+    to_world = nodes.between(None if original is transform else original, None)
     forward = transform.GetTransformFromParent()
     before, after = [], []
     for index in range(count):
@@ -180,7 +181,7 @@ def _through(fixed, transform) -> vtk.vtkGeneralTransform:
     """From the space under the fixed volume's parent, through the world and the transform, to the moving one's own."""
     way = vtk.vtkGeneralTransform()
     way.PostMultiply()
-    way.Concatenate(derived.between(fixed.GetParentTransformNode(), None))
+    way.Concatenate(nodes.between(fixed.GetParentTransformNode(), None))
     way.Concatenate(transform.GetTransformFromParent())
     return way
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..mrml import nodes
 from ..mrml.outputs import KINDS, REPORT_ATTRIBUTE, names_for, problem_with, remove_with_displays
-from . import nodes
+from . import inputs
 from .job import Job
 from .process import Process, Remaining, sentence_for
 from .words import PanelError
@@ -166,10 +167,10 @@ class Registration:
             self._task = yield from bent.prepare(self.job, self.fixed, self.moving, s)
             return
         for role, node in (("fixed", self.fixed), ("moving", self.moving)):
-            yield from self.job.place(role, nodes.voxels(node), nodes.placed(node))
+            yield from self.job.place(role, nodes.voxels(node), inputs.placed(node))
         for role, node in (("fixed_mask", s.fixedMask), ("moving_mask", s.movingMask)):
             if node is not None:
-                array, where = nodes.mask_voxels(node)
+                array, where = inputs.mask_voxels(node)
                 yield from self.job.place(role, array, where)
         self.job.set(start=self._start())
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-try:
-    from slicer.i18n import tr
-except ImportError:  # slicer-core has no translations
+from ..mrml.words import NodeError, tr
 
-    def tr(text: str) -> str:
-        return text
+__all__ = ["PanelError", "tr"]
 
 
-class PanelError(Exception):
+class PanelError(NodeError):
     """A sentence with cause and remedy for the user. exit_code: as in core.errors (2 input, 3 memory, 4 cancelled, 5).
 
     details: what a developer needs, such as a traceback.

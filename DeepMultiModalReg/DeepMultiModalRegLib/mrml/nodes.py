@@ -10,7 +10,7 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-from .words import PanelError
+from .words import NodeError
 from .words import tr as _
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -45,35 +45,23 @@ def parent_to_world(node) -> np.ndarray | None:
     return matrix_array(matrix)
 
 
+def between(source, target) -> vtk.vtkGeneralTransform:
+    """From the space under the transform node `source` to the one under `target` (RAS); None stands for the world."""
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
+    return transform
+
+
 def voxels(node) -> np.ndarray:
-    """The node's voxels, (K, J, I) or (C, K, J, I); shares memory where it can. Raises PanelError without voxels."""
+    """The node's voxels, (K, J, I) or (C, K, J, I); shares memory where it can. Raises NodeError without voxels."""
     data = node.GetImageData()
     if data is None or data.GetNumberOfPoints() == 0 or data.GetPointData().GetScalars() is None:
-        raise PanelError(
+        raise NodeError(
             _("The volume '{name}' has no voxels; load it again or choose another one.").format(name=node.GetName())
         )
     array = numpy_support.vtk_to_numpy(data.GetPointData().GetScalars())
     shape = data.GetDimensions()[::-1]
     return array.reshape(shape) if array.ndim == 1 else np.moveaxis(array.reshape(*shape, -1), -1, 0)
-
-
-def placed(node) -> dict:
-    """Where a volume lies, for a job: ras and parent."""
-    return {**_where(node, index_to_ras(node)), "pixel": voxels(node).dtype.name}
-
-
-def _where(node, ras: np.ndarray) -> dict:
-    return {"ras": ras.tolist(), "parent": parent_to_world(node).tolist()}
-
-
-def mask_voxels(node) -> tuple[np.ndarray, dict]:
-    """((K, J, I) uint8, where it lies): 1 in every segment of a segmentation, or where a volume is above zero."""
-    if not node.IsA("vtkMRMLSegmentationNode"):
-        array = voxels(node)
-        array = array if array.ndim == 3 else array.max(0)
-        return (array > 0).astype(np.uint8), _where(node, index_to_ras(node))
-    array, ras = merged_segments(node)
-    return (array > 0).astype(np.uint8), _where(node, ras)
 
 
 def merged_segments(node) -> tuple[np.ndarray, np.ndarray]:
@@ -83,14 +71,14 @@ def merged_segments(node) -> tuple[np.ndarray, np.ndarray]:
     segmentation = copy.GetSegmentation()
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     if segmentation.GetNumberOfSegments() == 0 or not segmentation.CreateRepresentation(name):
-        raise PanelError(
+        raise NodeError(
             _("The segmentation '{name}' has no segment; draw one, or leave it out.").format(name=node.GetName())
         )
     merged = slicer.vtkOrientedImageData()
     copy.GenerateMergedLabelmapForAllSegments(merged, slicer.vtkSegmentation.EXTENT_UNION_OF_EFFECTIVE_SEGMENTS)
     size = merged.GetDimensions()
     if min(size) < 1 or merged.GetPointData().GetScalars() is None:
-        raise PanelError(
+        raise NodeError(
             _("The segmentation '{name}' is empty; draw a segment, or leave it out.").format(name=node.GetName())
         )
     array = numpy_support.vtk_to_numpy(merged.GetPointData().GetScalars()).reshape(size[::-1]).copy()
@@ -129,6 +117,12 @@ def show_as(node, like) -> None:
     if source is not None and display is not None and hasattr(source, "GetWindow"):
         display.SetAutoWindowLevel(False)
         display.SetWindowLevel(source.GetWindow(), source.GetLevel())
+
+
+def window_of(node) -> tuple[float, float]:
+    """(black, white): the intensities between which the volume is shown."""
+    display = node.GetDisplayNode()
+    return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
 
 def vtk_transform(field: np.ndarray | None, grid: dict | None, affine: np.ndarray) -> vtk.vtkAbstractTransform:
@@ -173,18 +167,20 @@ def _grid_transform(field: np.ndarray, grid: dict):
 
 
 def fill_transform(node, transform: vtk.vtkAbstractTransform, fixed, moving) -> None:
-    """Makes `transform` the node's transform from parent, with references to both volumes (DICOM export needs them)."""
+    """Makes `transform` the node's transform from parent, with references to both volumes, or none (DICOM export needs
+    them). Raises NodeError for a node that is limited to another kind of transform."""
     kinds = ("vtkMRMLLinearTransformNode", "vtkMRMLGridTransformNode", "vtkMRMLBSplineTransformNode")
     kind = node.GetClassName()
     if kind in kinds and not (kind == kinds[0] and isinstance(transform, vtk.vtkTransform)):
-        raise PanelError(
-            _("The output transform '{name}' holds only one kind of transform; choose or create a general one.").format(
-                name=node.GetName()
-            )
+        raise NodeError(
+            _(
+                "The output transform '{name}' holds only one kind of transform ({kind}); choose or create a general "
+                "transform (vtkMRMLTransformNode)."
+            ).format(name=node.GetName(), kind=kind[7:-13])
         )
     modifying = node.StartModify()
-    node.SetAndObserveTransformNodeID(None)
+    node.SetAndObserveTransformNodeID(None)  # the transform is the whole way from the world
     node.SetAndObserveTransformFromParent(transform)
-    node.SetNodeReferenceID(node.GetFixedNodeReferenceRole(), fixed.GetID())
-    node.SetNodeReferenceID(node.GetMovingNodeReferenceRole(), moving.GetID())
+    for role, volume in ((node.GetFixedNodeReferenceRole(), fixed), (node.GetMovingNodeReferenceRole(), moving)):
+        node.SetNodeReferenceID(role, None if volume is None else volume.GetID())
     node.EndModify(modifying)
