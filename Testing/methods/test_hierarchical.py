@@ -7,7 +7,7 @@ import torch
 
 from DeepMultiModalRegLib.core import InputError
 from DeepMultiModalRegLib.methods import build
-from DeepMultiModalRegLib.methods.hierarchical import composed
+from DeepMultiModalRegLib.methods.matching import composed
 from DeepMultiModalRegLib.networks.warp import enlarge, follow, integrate, warp
 
 SETTINGS = {"widths": [4, 6, 8], "mask_width": 4, "mask_code": 8, "steps": 5}

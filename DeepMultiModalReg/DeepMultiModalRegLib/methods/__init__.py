@@ -11,6 +11,7 @@ from .base import Method, MethodOutput
 METHODS = {
     "equivariant": ("equivariant", "Equivariant"),
     "hierarchical": ("hierarchical", "Hierarchical"),
+    "innreg": ("innreg", "Innreg"),
 }
 
 

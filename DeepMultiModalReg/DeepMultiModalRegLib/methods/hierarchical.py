@@ -10,14 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..losses.mind import mind
 from ..networks.pyramid import MatchingLevel
 from ..networks.translator import AdditiveMask
 from ..networks.unet import UNet
 from ..networks.warp import enlarge, follow, halve, integrate, warp
 from .base import Method, MethodOutput
-
-LIKENESS = 2.0  # weight of a grey level of the translated image beside the channels of MIND
+from .matching import composed, last_velocity, level_velocities, rendered_velocity
 
 
 class Hierarchical(Method):
@@ -87,10 +85,7 @@ class Hierarchical(Method):
             return self.coarse_velocities(fixed, moving)
         velocities = self.coarse_velocities(halve(fixed), halve(moving))
         if self.g1_last is not None:
-            aligned = warp(moving, composed(velocities, fixed.shape[2:], self.steps))
-            with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
-                features = [mind(fixed.float()), mind(aligned.float())]
-            velocities.append(self.g1_last([halve(fixed), halve(aligned)], *features))
+            velocities.append(last_velocity(self.g1_last, fixed, moving, velocities, self.steps))
         return velocities
 
     def coarse_velocities(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
@@ -101,17 +96,7 @@ class Hierarchical(Method):
         """
         if not self.pyramid:
             return [self.g1(torch.cat([fixed, moving], 1)).float()]
-        with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
-            features = [mind(fixed.float(), dilation=1), mind(moving.float(), dilation=1)]
-        velocities: list[Tensor] = []
-        for number, level in enumerate(self.g1):
-            f, m, ff, mf = fixed, moving, *features
-            if velocities:
-                m, mf = _moved(moving, features[1], composed(velocities, fixed.shape[2:], self.steps))
-            for _ in range(len(self.g1) - 1 - number):
-                f, m, ff, mf = halve(f), halve(m), halve(ff), halve(mf)
-            velocities.append(level([f, m], ff, mf))
-        return velocities
+        return level_velocities(self.g1, fixed, moving, self.steps)
 
     def translation(self, fixed: Tensor, moving: Tensor, aligned: Tensor) -> Tensor:
         """G2: the moving image in the fixed's modality, M + Mask, unwarped."""
@@ -121,25 +106,4 @@ class Hierarchical(Method):
         """G3: (N, D, *shape / 2), from the fixed and both renderings of the moving, warped by phi0."""
         if isinstance(self.g3, UNet):
             return self.g3(torch.cat([fixed, aligned, translated], 1)).float()
-        with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
-            features = [
-                torch.cat([mind(image.float()), LIKENESS * grey.float()], 1)
-                for image, grey in ((fixed, fixed), (aligned, translated))
-            ]
-        return self.g3([halve(fixed), halve(aligned), halve(translated)], *features)
-
-
-def composed(velocities: list[Tensor], shape: tuple[int, ...], steps: int, inverse: bool = False) -> Tensor:
-    """(N, D, *shape) of exp(v1) o exp(v2) o ..., on a lattice of `shape`; or of its inverse."""
-    u = None
-    for velocity in velocities:
-        part = enlarge(integrate(-velocity if inverse else velocity, steps), shape)
-        u = part if u is None else follow(part, u) if inverse else follow(u, part)
-    return u
-
-
-def _moved(image: Tensor, features: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor]:
-    """Image and features read where the field so far puts them. The next level's costs carry no gradient back."""
-    with torch.no_grad():
-        both = warp(torch.cat([image, features], 1), displacement)
-    return both[:, :1], both[:, 1:]
+        return rendered_velocity(self.g3, fixed, aligned, translated)

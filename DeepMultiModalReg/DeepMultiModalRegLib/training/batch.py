@@ -14,7 +14,8 @@ from .pairs import Pair
 class Batch:
     """fixed, moving: (N, 1, *shape). fixed_members, moving_members: (N, L, *shape) memberships of L drawn labels, or
     None.
-    truth: (N, D, *shape) voxels and has_truth: (N,) whether it is known for each pair.
+    truth: (N, D, *shape) voxels and has_truth: (N,) whether it is known for each pair. backward: (N,) whether the
+    moving image's modality is the one whose name comes second.
     """
 
     fixed: Tensor
@@ -23,6 +24,7 @@ class Batch:
     moving_members: Tensor | None
     truth: Tensor
     has_truth: Tensor
+    backward: Tensor
 
     def both_ways(self) -> Batch:
         """Every pair and its mirror image with fixed and moving exchanged; the field back is not known."""
@@ -33,6 +35,7 @@ class Batch:
             None if self.moving_members is None else torch.cat([self.moving_members, self.fixed_members]),
             torch.cat([self.truth, torch.zeros_like(self.truth)]),
             torch.cat([self.has_truth, torch.zeros_like(self.has_truth)]),
+            torch.cat([self.backward, ~self.backward]),
         )
 
 
@@ -53,6 +56,7 @@ def collate(pairs: list[Pair], labels: int, generator: torch.Generator, least_vo
         torch.cat([empty if m is None else m[1] for m in members]) if any_labels else None,
         torch.cat([torch.zeros(1, dimension, *shape) if p.truth is None else p.truth for p in pairs]),
         torch.tensor([p.truth is not None for p in pairs]),
+        torch.tensor([p.modalities[1] > p.modalities[0] for p in pairs]),
     )
 
 

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..losses.mutual_information import mutual_information
-from ..losses.overlap import soft_dice_loss
 from ..losses.smoothness import diffusion
-from ..methods.hierarchical import Hierarchical, composed
+from ..methods.hierarchical import Hierarchical
+from ..methods.matching import composed
 from ..networks.warp import enlarge, follow, integrate, warp
 from .batch import Batch
-
-HEAD = 0.02  # grey level above which a voxel counts as head
+from .field_terms import distance, field_terms
 
 
 class HierarchicalObjective:
@@ -44,18 +43,18 @@ class HierarchicalObjective:
     def _coarse(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         velocities = self.method.coarse_velocities(batch.fixed, batch.moving)
         shape, steps = batch.fixed.shape[2:], self.method.steps
-        terms = self._field_terms(batch, composed(velocities, shape, steps), velocities[-1])
+        terms = field_terms(batch, composed(velocities, shape, steps), velocities[-1])
         for number in range(1, len(velocities)):  # each level has to be good on its own
             terms["smoothness"] = terms["smoothness"] + diffusion(velocities[number - 1])
             if "distance" in terms:
                 sooner = composed(velocities[:number], shape, steps)
-                terms["distance"] = terms["distance"] + self._distance(batch, sooner)
+                terms["distance"] = terms["distance"] + distance(batch, sooner)
         return self._both_ways(batch, terms, velocities, generator)
 
     def _last(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         velocities = self.method.all_velocities(batch.fixed, batch.moving)
         displacement = composed(velocities, batch.fixed.shape[2:], self.method.steps)
-        return self._both_ways(batch, self._field_terms(batch, displacement, velocities[-1]), velocities, generator)
+        return self._both_ways(batch, field_terms(batch, displacement, velocities[-1]), velocities, generator)
 
     def _both_ways(
         self, batch: Batch, terms, velocities: list[Tensor], generator: torch.Generator
@@ -89,7 +88,7 @@ class HierarchicalObjective:
             translated_aligned = warp(translated, full)
         velocity = self.method.fine_velocity(batch.fixed, aligned, translated_aligned)
         whole = enlarge(follow(u0, integrate(velocity, self.method.steps)), batch.fixed.shape[2:])
-        terms = self._field_terms(batch, whole, velocity)
+        terms = field_terms(batch, whole, velocity)
         terms["information"] = -mutual_information(terms.pop("warped"), batch.fixed, generator=generator)
         terms["likeness"] = F.mse_loss(warp(translated, whole), batch.fixed)
         return terms
@@ -99,27 +98,6 @@ class HierarchicalObjective:
         u0 = self.method.coarse_displacement(batch.fixed, batch.moving)
         full = enlarge(u0, batch.fixed.shape[2:])
         return full, warp(batch.moving, full), u0
-
-    def _field_terms(self, batch: Batch, displacement: Tensor, velocity: Tensor) -> dict[str, Tensor]:
-        """Smoothness of the velocity, label overlap, error against the known field; and the warped image."""
-        terms: dict[str, Tensor] = {"smoothness": diffusion(velocity)}
-        images = batch.moving
-        if batch.moving_members is not None:
-            images = torch.cat([batch.moving, batch.moving_members], 1)
-        warped = warp(images, displacement)
-        terms["warped"] = warped[:, :1]
-        if batch.moving_members is not None:
-            terms["overlap"] = soft_dice_loss(warped[:, 1:], batch.fixed_members)
-        if batch.has_truth.any():
-            terms["distance"] = self._distance(batch, displacement)
-        return terms
-
-    @staticmethod
-    def _distance(batch: Batch, displacement: Tensor) -> Tensor:
-        """Huber distance to the known field, voxels, mean over the head of the pairs that have one."""
-        inside = (batch.fixed > HEAD).float() * batch.has_truth.reshape(-1, *[1] * (batch.fixed.dim() - 1))
-        error = F.smooth_l1_loss(displacement, batch.truth, reduction="none", beta=0.5).sum(1, keepdim=True)
-        return (error * inside).sum() / inside.sum().clamp(min=1)
 
 
 def _to_unit(x: Tensor) -> Tensor:

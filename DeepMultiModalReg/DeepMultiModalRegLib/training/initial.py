@@ -1,4 +1,4 @@
-"""Weights to begin with: a network of a 2D model lifted to three dimensions."""
+"""Weights to begin with: networks of a model of the catalogue, from 2D lifted to three dimensions where need be."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from torch import nn
 from ..core import InputError
 
 
-def lift(planar: nn.Module, volume: nn.Module) -> None:
-    """Copies a 2D network's weights into the 3D network of the same layers.
+def lift(given: nn.Module, target: nn.Module) -> None:
+    """Copies a network's weights into one of the same layers.
 
-    A kernel of 3x3 becomes the middle plane of one of 3x3x3 with zeros around it, so that the 3D network begins by
-    doing to every plane what the 2D one does. Raises InputError where the layers differ.
+    Where `given` is 2D and `target` 3D, a kernel of 3x3 becomes the middle plane of one of 3x3x3 with zeros around it,
+    so that the 3D network begins by doing to every plane what the 2D one does. Raises InputError where the layers
+    differ.
     """
-    flat, solid = planar.state_dict(), volume.state_dict()
-    for name, target in solid.items():
-        source = flat.get(name)
-        if source is None or source.shape[:2] != target.shape[:2]:
+    found, wanted = given.state_dict(), target.state_dict()
+    for name, weights in wanted.items():
+        source = found.get(name)
+        if source is None or source.shape[:2] != weights.shape[:2]:
             raise InputError(
-                f"The layer '{name}' of the 2D network does not fit the 3D one; give both the same widths."
+                f"The layer '{name}' of the network to begin with does not fit this one; give both the same widths."
             )
-        if target.dim() < 5:
-            target.copy_(source)
+        if source.shape == weights.shape:
+            weights.copy_(source)
         else:
-            target.zero_()
-            target[:, :, target.shape[2] // 2] = source
-    volume.load_state_dict(solid)
+            weights.zero_()
+            weights[:, :, weights.shape[2] // 2] = source
+    target.load_state_dict(wanted)
 
 
 def begin(method: nn.Module, initial: dict) -> None:
-    """initial: {network, model}: the network of that name begins as the one of a 2D model of the catalogue."""
+    """initial: {network, from, model}: the network of that (dotted) name begins as the one called `from`, else by the
+    same name, of a model of the catalogue."""
     from ..engine.catalogue import load
 
+    name = initial["network"]
     with torch.no_grad():
-        lift(getattr(load(initial["model"]).method, initial["network"]), getattr(method, initial["network"]))
+        lift(
+            load(initial["model"]).method.get_submodule(initial.get("from", name)),
+            method.get_submodule(name),
+        )

@@ -26,6 +26,7 @@ NO_CROP = -1e9
 class Pair:
     """fixed, moving: (1, 1, *shape) in [0, 1]; labels: (1, 1, *shape) compact numbers or None; truth: (1, D, *shape) in
     voxels, where each fixed voxel lies in the moving image, known for pairs of one person, or None; kind: for the log.
+    modalities: of the fixed and of the moving image.
     """
 
     fixed: Tensor
@@ -34,6 +35,7 @@ class Pair:
     moving_labels: Tensor | None
     truth: Tensor | None
     kind: str
+    modalities: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class PairSampler:
             crops[0] if recipe.same else crops[1], generator,
         )  # fmt: skip
         kind = f"{recipe.group}-{recipe.images}-{'same' if recipe.same else 'cross'}"
-        return Pair(fixed, moving, fixed_labels, moving_labels, truth, kind)
+        return Pair(fixed, moving, fixed_labels, moving_labels, truth, kind, tuple(modalities))
 
     def _frame(self, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(3, D) axes of the working lattice in LPS, and the mm from the person's middle to the lattice's."""

@@ -17,11 +17,12 @@ from .deformation import Ranges
 from .export import export
 from .hierarchical import HierarchicalObjective
 from .initial import begin
+from .innreg import InnregObjective
 from .pairs import PairSampler, Recipe
 from .subjects import load_subjects
 from .trainer import Trainer
 
-OBJECTIVES = {"hierarchical": HierarchicalObjective}
+OBJECTIVES = {"hierarchical": HierarchicalObjective, "innreg": InnregObjective}
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -76,7 +77,8 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
     torch.manual_seed(training["seed"])
     method = build(settings["method"], settings["dimension"], settings["settings"])
     if "initial" in settings and not resume:
-        begin(method, settings["initial"])
+        for network in settings["initial"]:
+            begin(method, network)
     data = data_folder()
     trainer = Trainer(
         method,

@@ -1,0 +1,112 @@
+"""INNReg: an invertible translator and a registration network (Guo et al., ECCV 2024).
+
+One translator T leads from the first modality to the second and its exact inverse back, so each image can be seen in
+the other's modality whichever of both is the fixed one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..networks.invertible import InvertibleTranslator
+from ..networks.planewise import Planewise
+from ..networks.warp import enlarge, warp
+from .base import Method, MethodOutput
+from .matching import FieldNetwork, rendered_velocity
+
+JUDGED = 4  # slices at most by which the direction of translation is found
+HEAD = 0.02  # grey level above which a voxel counts as head
+
+
+class Innreg(Method):
+    """T and R in 2D or 3D. Every image is of one of two modalities; which of them is found from the images.
+
+    blocks, growth, side, frugal: of the translator (networks.invertible). planewise: in 3D, the 2D translator applied
+    to axial, coronal and sagittal slices, and the mean of the three. levels, last, fine, steps: of the registration
+    network (methods.matching.FieldNetwork). translator: "invertible" as published, or one of its ablations: "residual",
+    two residual translators that share nothing, or "none".
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        levels: list[dict],
+        fine: dict,
+        last: dict | None = None,
+        steps: int = 6,
+        blocks: int = 8,
+        growth: int = 32,
+        side: int = 7,
+        frugal: bool = False,
+        planewise: bool = False,
+        translator: str = "invertible",
+    ) -> None:
+        super().__init__()
+        if translator not in ("invertible", "residual", "none"):
+            raise TypeError(f"translator is '{translator}', not invertible, residual or none")
+        self.dimension = dimension
+        inner = 2 if planewise else dimension
+        self.translator = None
+        if translator == "invertible":
+            self.translator = InvertibleTranslator(inner, blocks, growth, side, frugal)
+        elif translator == "residual":
+            self.translator = TwoResidual(inner, blocks, growth)
+        if planewise and self.translator is not None:
+            self.translator = Planewise(self.translator)
+        self.registration = FieldNetwork(dimension, levels, fine, steps, last)
+        self.multiple = self.registration.multiple
+
+    def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False, stages: int = 2) -> MethodOutput:
+        """As Method.forward; `stages` 1 stops at the coarse field, before anything is translated."""
+        u0 = self.registration.coarse(fixed, moving)
+        full = enlarge(u0, fixed.shape[2:])
+        if stages == 1:
+            return MethodOutput(full)
+        aligned = warp(moving, full)
+        backward = self.backward_fits(fixed, aligned)
+        rendered = self.translation(moving, backward)
+        velocity = rendered_velocity(self.registration.fine, fixed, aligned, warp(rendered, full))
+        whole = self.registration.finished(u0, velocity, fixed.shape[2:])
+        return MethodOutput(whole, rendered if translate and self.translator is not None else None)
+
+    def translation(self, image: Tensor, backward: Tensor) -> Tensor:
+        """(N, 1, *shape) in the other modality: by T, or by its inverse where `backward` (N,) says so."""
+        if self.translator is None:
+            return image
+        if bool(backward.all()) or not bool(backward.any()):
+            return self.translator(image, bool(backward.all()))
+        out = torch.empty_like(image, dtype=torch.float32)
+        for inverse in (False, True):
+            where = (backward == inverse).nonzero()[:, 0]
+            out = out.index_copy(0, where, self.translator(image[where], inverse))
+        return out
+
+    @torch.no_grad()
+    def backward_fits(self, fixed: Tensor, aligned: Tensor) -> Tensor:
+        """(N,) the same answer for all: whether the inverse, rather than T, makes the aligned moving look like the
+        fixed. Judged on the slices that show most."""
+        count = fixed.shape[0]
+        if self.translator is None:
+            return torch.zeros(count, dtype=torch.bool, device=fixed.device)
+        most = fixed.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
+        errors = []
+        for inverse in (False, True):
+            difference = (self.translator(aligned[most], inverse) - fixed[most]).abs()
+            errors.append(float(difference[fixed[most] > HEAD].double().mean().nan_to_num()))
+        return torch.full((count,), errors[1] < errors[0], dtype=torch.bool, device=fixed.device)
+
+
+class TwoResidual(torch.nn.Module):
+    """The ablation's translator: one residual network for each way, of as many convolutions as the invertible one's
+    blocks, bound to each other by nothing."""
+
+    def __init__(self, dimension: int, blocks: int, growth: int) -> None:
+        super().__init__()
+        from ..networks.residual import ResidualTranslator
+
+        self.there = ResidualTranslator(dimension, 2 * growth, blocks)
+        self.back = ResidualTranslator(dimension, 2 * growth, blocks)
+
+    def forward(self, image: Tensor, inverse: bool = False) -> Tensor:
+        return (self.back if inverse else self.there)(image)

@@ -1,0 +1,36 @@
+"""What every registration network is trained on besides its paper's own losses: labels and known fields."""
+
+from __future__ import annotations
+
+from torch import Tensor, cat
+from torch.nn import functional as F
+
+from ..losses.overlap import soft_dice_loss
+from ..losses.smoothness import diffusion
+from ..networks.warp import warp
+from .batch import Batch
+
+HEAD = 0.02  # grey level above which a voxel counts as head
+
+
+def field_terms(batch: Batch, displacement: Tensor, velocity: Tensor) -> dict[str, Tensor]:
+    """smoothness of the velocity; overlap of labels and distance to the known field, where there are such; and the
+    warped image, `warped`, which is no term of a loss. displacement: (N, D, *shape) voxels."""
+    terms: dict[str, Tensor] = {"smoothness": diffusion(velocity)}
+    images = batch.moving
+    if batch.moving_members is not None:
+        images = cat([batch.moving, batch.moving_members], 1)
+    warped = warp(images, displacement)
+    terms["warped"] = warped[:, :1]
+    if batch.moving_members is not None:
+        terms["overlap"] = soft_dice_loss(warped[:, 1:], batch.fixed_members)
+    if batch.has_truth.any():
+        terms["distance"] = distance(batch, displacement)
+    return terms
+
+
+def distance(batch: Batch, displacement: Tensor) -> Tensor:
+    """Huber distance to the known field, voxels, mean over the head of the pairs that have one."""
+    inside = (batch.fixed > HEAD).float() * batch.has_truth.reshape(-1, *[1] * (batch.fixed.dim() - 1))
+    error = F.smooth_l1_loss(displacement, batch.truth, reduction="none", beta=0.5).sum(1, keepdim=True)
+    return (error * inside).sum() / inside.sum().clamp(min=1)

@@ -1,0 +1,88 @@
+"""What each stage of INNReg minimises (Guo et al., ECCV 2024), and what was added to the paper.
+
+Published: |T(A) warped - B| + |T^-1(B) - A warped| + smoothness + w barrier(MI), translator and registration trained in
+turns after a warm-up. Added: the registration also has the overlap of labels and the distance to a known field, as in
+training.hierarchical; the translator is judged where things really are when that is known.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..losses.barrier import information_barrier
+from ..losses.mutual_information import mutual_information
+from ..methods.innreg import Innreg
+from ..methods.matching import rendered_velocity
+from ..networks.warp import enlarge, warp
+from .batch import Batch
+from .field_terms import HEAD, field_terms
+
+
+class InnregObjective:
+    """weights: {stage: {term: weight}} for the stages translator and registration (the level that sees the translated
+    image; those before it begin trained and stay); `threshold` beside the terms is the barrier's, in nats."""
+
+    def __init__(self, method: Innreg, weights: dict[str, dict[str, float]]) -> None:
+        self.method, self.weights = method, weights
+        self.stages = ("translator", "registration")
+
+    def trained(self, stage: str) -> nn.Module:
+        """The network that this stage trains; the others are frozen."""
+        return self.method.translator if stage == "translator" else self.method.registration.fine
+
+    def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Every term of a stage's loss, unweighted."""
+        return (self._translator if stage == "translator" else self._registration)(batch, generator)
+
+    def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
+        return sum(self.weights[stage][name] * value for name, value in terms.items())
+
+    def _translator(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        with torch.no_grad():
+            known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
+            full = batch.truth if known.all() else torch.where(known, batch.truth, self._found(batch))
+        rendered = self.method.translation(batch.moving, batch.backward)
+        terms = self._appearance(batch, rendered, full)
+        information = self._information("translator", terms.pop("seen"), batch.fixed, generator)
+        return {**terms, **information}
+
+    def _registration(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        registration = self.method.registration
+        with torch.no_grad():
+            u0 = registration.coarse(batch.fixed, batch.moving)
+            full = enlarge(u0, batch.fixed.shape[2:])
+            aligned = warp(batch.moving, full)
+            rendered = self.method.translation(batch.moving, batch.backward)
+            rendered_aligned = warp(rendered, full)
+        velocity = rendered_velocity(registration.fine, batch.fixed, aligned, rendered_aligned)
+        whole = registration.finished(u0, velocity, batch.fixed.shape[2:])
+        terms = field_terms(batch, whole, velocity)
+        warped = terms.pop("warped")
+        terms.update(self._appearance(batch, rendered, whole, warped))
+        if self.method.translator is None:  # without translation only the information is left
+            terms.pop("there"), terms.pop("back")
+        information = self._information("registration", terms.pop("seen"), batch.fixed, generator)
+        return {**terms, **information}
+
+    def _appearance(self, batch: Batch, rendered: Tensor, full: Tensor, warped: Tensor | None = None):
+        """|T(A) warped - B| and |T^-1(B) - A warped| over the head; seen: T(A) warped."""
+        seen = warp(rendered, full)
+        back = self.method.translation(batch.fixed, ~batch.backward)
+        moved = warp(batch.moving, full) if warped is None else warped
+        inside = ((batch.fixed > HEAD) | (moved.detach() > HEAD)).float()
+
+        def difference(a: Tensor, b: Tensor) -> Tensor:
+            return ((a.float() - b.float()).abs() * inside).sum() / inside.sum().clamp(min=1)
+
+        return {"there": difference(seen, batch.fixed), "back": difference(back, moved), "seen": seen}
+
+    def _information(self, stage: str, seen: Tensor, fixed: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """The barrier, or the information itself in the ablation whose weights name it."""
+        information = mutual_information(seen.clamp(0, 1), fixed, generator=generator)
+        if "information" in self.weights[stage]:
+            return {"information": -information}
+        return {"barrier": information_barrier(information, self.weights[stage]["threshold"])}
+
+    def _found(self, batch: Batch) -> Tensor:
+        return enlarge(self.method.registration.coarse(batch.fixed, batch.moving), batch.fixed.shape[2:])
