@@ -53,7 +53,7 @@ def test_a_writer_that_breaks_off_leaves_nothing_and_says_so(write, tmp_path, mo
         if write == "WriteImage":
             write_image(IMAGE, tmp_path / "x.nrrd")
         else:
-            write_transform(Affine.identity(3), tmp_path / "x.h5")
+            write_transform(Affine.identity(3), tmp_path / "x.tfm")
     assert list(tmp_path.iterdir()) == []
 
 

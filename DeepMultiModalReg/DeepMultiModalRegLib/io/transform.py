@@ -12,16 +12,18 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ..core import Affine, DenseField, Grid, Image, InputError, Transform
+from ..core import Affine, Composite, DenseField, Grid, Image, InputError, Transform
 from ..core.transform import split
 from .atomic import replacing
 from .chain import chain
-from .hdf5 import erase_times
+from .hdf5 import hdf5
 from .image import grid_of, read_sitk, sitk_from, suffix_of, write_sitk
 
 TRANSFORM_FILES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
 WRITTEN = (".h5", ".hdf5", ".tfm", ".txt")
 FIELD_FILES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
+# Displacements are written as multiples of this (mm): a thousandth of a voxel, and files a sixth as large.
+STEP_MM = 1.0 / 1024
 # Knots of a B-spline are sampled this many times as densely: linear interpolation between the samples is then at most
 # 1.2 % of a knot's displacement away from the cubic.
 _SAMPLES_PER_KNOT = 8
@@ -59,30 +61,71 @@ def read_transform(path: str | os.PathLike) -> Transform:
 def write_transform(transform: Transform, path: str | os.PathLike) -> None:
     """transform to .h5 or .tfm (any kind), or its field alone to .nrrd, .nii.gz, .mha (DenseField).
 
-    SimpleITK reads back an AffineTransform, a DisplacementFieldTransform (double precision, its only one) or, for
-    Composite(dense, affine), a CompositeTransform of affine and field in this order: ITK applies the last one first, so
-    that T(x) = affine(x + u(x)). The file appears whole or not at all.
+    SimpleITK reads back an AffineTransform, a DisplacementFieldTransform or, for Composite(dense, affine), a
+    CompositeTransform of affine and field in this order: ITK applies the last one first, so that
+    T(x) = affine(x + u(x)). Displacements are rounded to 1/1024 mm and kept in single precision, deflated in .h5; the
+    same transform gives the same bytes. The file appears whole or not at all.
     Raises InputError for an unknown format, an affine part in a field file, or an unwritable place.
     """
     path = Path(path)
     suffix = suffix_of(path)
     if suffix in FIELD_FILES:
         dense, affine = split(transform, transform.dimension)
-        if dense is None or not torch.equal(affine.matrix, Affine.identity(transform.dimension).matrix):
+        if dense is None or not _is_identity(affine):
             raise InputError(f"The output {path} holds a displacement field only, not an affine part; use .h5 instead.")
-        write_sitk(_sitk_field(dense), path)
+        write_sitk(sitk.Cast(_sitk_field(rounded(dense)), sitk.sitkVectorFloat32), path)
         return
     if suffix not in WRITTEN:
         raise InputError(
             f"The output {path} has no known transform format; name it with one of {', '.join(WRITTEN + FIELD_FILES)}."
         )
     with replacing(path) as temporary:
+        if suffix in (".h5", ".hdf5"):
+            temporary.write_bytes(_hdf5_of(transform))
+            return
         try:
-            sitk.WriteTransform(to_sitk(transform), str(temporary))
-            if suffix in (".h5", ".hdf5"):
-                erase_times(temporary)
+            sitk.WriteTransform(to_sitk(rounded(transform)), str(temporary))
         except RuntimeError as error:
             raise InputError(f"The output {path} cannot be written; check the space on the disk.") from error
+
+
+def rounded(transform: Transform) -> Transform:
+    """The transform as it is written: displacements as multiples of STEP_MM, so at most half of it away."""
+    dense, affine = split(transform, transform.dimension)
+    if dense is None:
+        return transform
+    field = dense.field.tensor.detach().cpu().float()
+    exact = DenseField(Image(torch.round(field / STEP_MM) * STEP_MM, dense.field.grid))
+    return Composite(exact, affine) if isinstance(transform, Composite) else exact
+
+
+def _hdf5_of(transform: Transform) -> bytes:
+    """The bytes of an ITK transform file; laid out as itk::HDF5TransformIO reads it, composites with the affine first
+    (ITK applies the last one first)."""
+    d = transform.dimension
+    kind = f"double_{d}_{d}"
+    dense, affine = split(rounded(transform), d)
+    linear = {
+        "TransformType": f"AffineTransform_{kind}",
+        "TransformFixedParameters": np.zeros(d),
+        "TransformParameters": torch.cat([affine.linear.flatten(), affine.translation]).numpy(),
+    }
+    parts = [linear]
+    if dense is not None:
+        grid = dense.field.grid
+        field = {
+            "TransformType": f"DisplacementFieldTransform_{kind}",
+            "TransformFixedParameters": np.array([*grid.size, *grid.origin, *grid.spacing, *grid.direction], float),
+            "TransformParameters": torch.movedim(dense.field.tensor, 0, -1).flatten().numpy(),
+        }
+        whole = {"TransformType": f"CompositeTransform_{kind}"}
+        parts = [field] if isinstance(transform, DenseField) else [whole, linear, field]
+    group = {str(number): part for number, part in enumerate(parts)}
+    return hdf5({"ITKVersion": "5.4", "TransformGroup": group}, together=d)
+
+
+def _is_identity(affine: Affine) -> bool:
+    return torch.equal(affine.matrix, Affine.identity(affine.dimension).matrix)
 
 
 def to_sitk(transform: Transform) -> sitk.Transform:
