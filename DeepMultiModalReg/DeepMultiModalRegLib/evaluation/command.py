@@ -11,9 +11,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..core import InputError, RegistrationError
+from . import poses
 from .peer_worker import PEERS
 
-EXPERIMENTS = ("slices", "timing")
+EXPERIMENTS = ("slices", "timing", "poses")
 # options at these values are not worth a word in the results
 DEFAULTS = {"start": "moments", "refine_by": "mind", "device": "auto", "seed": 0, "slices": 60, "deformation": 6.0}
 
@@ -44,6 +45,7 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--no-surfaces", action="store_true", help="leave HD95 out (it takes seconds a row)")
         parser.add_argument("--slices", type=int, default=60, metavar="N", help="pairs of the slices experiment")
         parser.add_argument("--deformation", type=float, default=6.0, metavar="PX", help="its largest deformation")
+        poses.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         from .timing import run_experiment
 
         return run_experiment(options, chosen_models(options.models, dimension=3), chosen_peers(options.peers))
+    if options.experiment == "poses":
+        return poses.run_experiment(options, poses.chosen_models(options.models), poses.chosen_peers(options.peers))
     return _tabulate(options)
 
 
