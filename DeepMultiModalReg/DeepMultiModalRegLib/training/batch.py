@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -25,6 +25,10 @@ class Batch:
     truth: Tensor
     has_truth: Tensor
     backward: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Batch(**{k: v if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
 
     def both_ways(self) -> Batch:
         """Every pair and its mirror image with fixed and moving exchanged; the field back is not known."""

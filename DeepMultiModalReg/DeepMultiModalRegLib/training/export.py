@@ -6,6 +6,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+import torch
 import yaml
 
 from ..engine.catalogue import write_model
@@ -16,8 +17,8 @@ from ..methods.base import Method
 FROM_CARD = ("description", "modalities", "anatomy", "citation", "licence", "limits")
 
 
-def processor() -> str:
-    """The processor's name and what the operating system calls the machine."""
+def hardware(device: str = "cpu") -> str:
+    """The processor's name, what the operating system calls the machine, and the GPU where the device is one."""
     cpuinfo = Path("/proc/cpuinfo")
     name = platform.processor()
     if cpuinfo.exists():
@@ -25,14 +26,22 @@ def processor() -> str:
             line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
         ]
         name = names[0] if names else name
-    return f"{name or 'unknown processor'}, {platform.machine()}, no GPU"
+    gpu = torch.cuda.get_device_name(device) if str(device).startswith("cuda") else "no GPU"
+    return f"{name or 'unknown processor'}, {platform.machine()}, {gpu}"
 
 
-def export(config: dict, method: Method, seconds: float, folder: Path, results: list[dict] | None = None) -> Path:
+def export(
+    config: dict,
+    method: Method,
+    seconds: float,
+    folder: Path,
+    results: list[dict] | None = None,
+    device: str = "cpu",
+) -> Path:
     """Writes the model of a finished run into `folder`/NAME and returns that folder.
 
-    config: the training configuration (its `card` becomes the description); seconds: of training; results: rows of a
-    table.
+    config: the training configuration (its `card` becomes the description); seconds: of training on `device`; results:
+    rows of a table.
     """
     card = config["card"]
     threads = config["training"].get("threads")
@@ -50,7 +59,7 @@ def export(config: dict, method: Method, seconds: float, folder: Path, results: 
                 "data": card["data"],
                 "licences": card["licences"],
                 "seconds": round(seconds),
-                "hardware": processor() + (f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""),
+                "hardware": hardware(device) + (f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""),
                 "seed": config["training"]["seed"],
             },
             "results": results or [],

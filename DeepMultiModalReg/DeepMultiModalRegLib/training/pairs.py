@@ -37,6 +37,10 @@ class Pair:
     kind: str
     modalities: tuple[str, str] = ("", "")
 
+    def to(self, device: torch.device) -> Pair:
+        moved = ("fixed", "moving", "fixed_labels", "moving_labels", "truth")
+        return replace(self, **{k: v.to(device) for k in moved if (v := getattr(self, k)) is not None})
+
 
 @dataclass(frozen=True)
 class Recipe:

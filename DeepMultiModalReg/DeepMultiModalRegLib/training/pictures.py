@@ -33,7 +33,7 @@ def pair_sheet(method: Method, pairs: list[Pair], path: Path, most: int = 8) -> 
             checkerboard(pair.fixed, warped),
             warp(lattice(pair.fixed), u),
         ]
-        rows.append(torch.cat([_canvas(_middle(c)) for c in columns], 1))
+        rows.append(torch.cat([_canvas(_middle(c).cpu()) for c in columns], 1))
     sheet = (torch.cat(rows, 0).clamp(0, 1) * 255).byte().numpy()
     sitk.WriteImage(sitk.GetImageFromArray(np.ascontiguousarray(sheet)), str(path))
 

@@ -91,7 +91,8 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
     if resume:
         trainer.resume()
     if trainer.run(seconds):
-        print(f"The model is in {export(settings, method, trainer.seconds, Path(out) / 'model')}.")
+        folder = export(settings, method, trainer.seconds, Path(out) / "model", device=str(trainer.device))
+        print(f"The model is in {folder}.")
     else:
         print(f"Stopped after {trainer.seconds:.0f} s of training; go on with --resume.")
     return 0

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from ..engine.device import Precision, choose_device
 from ..methods.base import Method
-from .batch import collate
+from .batch import Batch
+from .draws import Draws, step_generator
 from .pairs import PairSampler
 from .pictures import pair_sheet
 from .validation import Score, validate, validation_pairs
@@ -22,18 +24,20 @@ class Trainer:
     """Trains a method's stages on drawn pairs and leaves `checkpoint.pt`, `log.jsonl` and pictures in `out`.
 
     settings: the `training` part of a configuration: seed, batch, labels, stages [{network, steps, horizon, rate,
-    batch, coarser, shape, pose, motion, same, both_ways}], validate_every,
-    validate_each. A run that is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have
-    drawn.
+    batch, coarser, shape, pose, motion, same, both_ways}], validate_every, validate_each, device, workers. A run that
+    is stopped goes on from its checkpoint with `resume`, drawing the pairs it would have drawn.
     """
 
     def __init__(
         self, method: Method, objective, sampler: PairSampler, held_out: PairSampler, settings: dict, out: Path
     ) -> None:
-        self.method, self.objective, self.sampler = method, objective, sampler
+        self.precision = Precision.best(choose_device(settings.get("device", "auto")))
+        if not settings.get("bfloat16", True):
+            self.precision = self.precision.full()
+        self.device = self.precision.device
+        self.method, self.objective, self.sampler = method.to(self.device), objective, sampler
         self.settings, self.out = settings, out
-        self.pairs = validation_pairs(held_out, settings["validate_each"])
-        self.generator = torch.Generator().manual_seed(settings["seed"])
+        self.pairs = [pair.to(self.device) for pair in validation_pairs(held_out, settings["validate_each"])]
         self.stage_index, self.step, self.seconds = 0, 0, 0.0
         self.optimizer_state: dict | None = None
         self.scores: dict[str, dict[str, Score]] = {}
@@ -43,11 +47,10 @@ class Trainer:
         path = self.out / "checkpoint.pt"
         if not path.exists():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         self.method.load_state_dict(state["method"])
         self.optimizer_state = state["optimizer"]
         self.stage_index, self.step, self.seconds = state["stage_index"], state["step"], state["seconds"]
-        self.generator.set_state(state["generator"])
 
     def run(self, seconds: float | None = None) -> bool:
         """Trains until every stage has its steps (True) or `seconds` have passed (False, with a checkpoint)."""
@@ -71,11 +74,15 @@ class Trainer:
         running: dict[str, float] = {}
         changes = {key: plan[key] for key in ("coarser", "shape", "pose", "motion", "same") if key in plan}
         sampler = self.sampler.on(**changes) if changes else self.sampler
+        drawn = Draws(
+            sampler, self.settings["seed"], self.stage_index, plan.get("batch", self.settings["batch"]),
+            self.settings["labels"], plan.get("both_ways", False),
+        ).steps(self.step, plan["steps"], self.settings.get("workers", 0))  # fmt: skip
         while self.step < plan["steps"]:
             begun = time.monotonic()
             for group in optimizer.param_groups:
                 group["lr"] = rate(plan["rate"], self.step, plan.get("horizon", plan["steps"]))
-            values = self._step(plan, sampler, network, optimizer)
+            values = self._step(stage, next(drawn).to(self.device), network, optimizer)
             self.step += 1
             self.seconds += time.monotonic() - begun
             for name, value in values.items():
@@ -90,17 +97,10 @@ class Trainer:
                 return False
         return True
 
-    def _step(self, plan: dict, sampler: PairSampler, network, optimizer) -> dict[str, float]:
-        stage = plan["network"]
-        recipe = sampler.recipe(self.generator)
-        pairs = [sampler.draw(self.generator, recipe)]
-        while len(pairs) < plan.get("batch", self.settings["batch"]):  # one lattice, any of its recipes
-            pairs.append(sampler.draw(self.generator, sampler.recipe(self.generator, recipe.shape)))
-        batch = collate(pairs, self.settings["labels"], self.generator)
-        if plan.get("both_ways"):
-            batch = batch.both_ways()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.get("bfloat16", True)):
-            terms = self.objective.terms(stage, batch, self.generator)
+    def _step(self, stage: str, batch: Batch, network, optimizer) -> dict[str, float]:
+        generator = step_generator(self.settings["seed"], self.stage_index, self.step, self.device)
+        with self.precision.autocast():
+            terms = self.objective.terms(stage, batch, generator)
         loss = self.objective.loss(stage, terms)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -114,7 +114,7 @@ class Trainer:
         if number is not None:
             options["stages"] = number
         self.method.eval()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.get("bfloat16", True)):
+        with self.precision.autocast():
             scores = validate(self.method, self.pairs, self.sampler.spacing, **options)
             if not options.get("identity"):
                 pair_sheet(self.method, self.pairs, self.out / f"{self.stage_index}-{stage}-{self.step:06d}.png")
@@ -129,7 +129,6 @@ class Trainer:
             "stage_index": self.stage_index,
             "step": self.step,
             "seconds": self.seconds,
-            "generator": self.generator.get_state(),
         }
         temporary = self.out / "checkpoint.pt.part"
         torch.save(state, temporary)

@@ -51,7 +51,7 @@ def determinant(displacement: Tensor) -> Tensor:
             if other != axis:
                 difference = difference.narrow(other, 0, difference.shape[other] - 1)
         columns.append(difference)
-    matrix = torch.stack(columns, -1).movedim(1, -2) + torch.eye(dimension)
+    matrix = torch.stack(columns, -1).movedim(1, -2) + torch.eye(dimension, device=displacement.device)
     return torch.linalg.det(matrix)
 
 
@@ -63,7 +63,7 @@ def validate(method: Method, pairs: list[Pair], spacing: float, **options) -> di
     rows: dict[str, list[tuple[float, float, float]]] = {}
     for pair in pairs:
         if identity:
-            u = torch.zeros(1, pair.fixed.dim() - 2, *pair.fixed.shape[2:])
+            u = pair.fixed.new_zeros(1, pair.fixed.dim() - 2, *pair.fixed.shape[2:])
         else:
             u = method(pair.fixed, pair.moving, **options).displacement
         dice = error = float("nan")

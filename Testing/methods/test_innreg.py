@@ -1,0 +1,95 @@
+"""INNReg: it starts at the identity, finds the way to translate, and translates whichever image is moving."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.networks.warp import warp
+
+LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
+SETTINGS = {"blocks": 2, "growth": 4, "side": 3, "levels": [LEVEL], "fine": LEVEL, "steps": 5}
+
+
+def innreg(dimension: int = 2, **settings):
+    torch.manual_seed(0)
+    return build("innreg", dimension, {**SETTINGS, **settings}).eval()
+
+
+class Gamma(torch.nn.Module):
+    """A translator that is known: x to sqrt(1 - x), and back."""
+
+    def forward(self, image, inverse=False):
+        return 1 - image.square() if inverse else (1 - image).clamp(min=0).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("dimension", "shape", "settings"),
+    [
+        (2, (32, 48), {}),
+        (2, (32, 32), {"translator": "residual"}),
+        (2, (32, 32), {"translator": "none", "last": LEVEL}),
+        (3, (16, 24, 16), {}),
+        (3, (16, 16, 16), {"planewise": True}),
+    ],
+)
+def test_an_untrained_network_begins_near_the_identity(dimension, shape, settings):
+    method = innreg(dimension, **settings)
+    fixed, moving = torch.rand(2, 1, *shape), torch.rand(2, 1, *shape)
+    with torch.no_grad():
+        out = method(fixed, moving, translate=True)
+    assert out.displacement.shape == (2, dimension, *shape)
+    assert out.displacement.abs().max() < 0.05
+    assert (out.translated is None) == (settings.get("translator") == "none")
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_the_way_of_translation_is_found_from_the_images(backward):
+    method = innreg()
+    method.translator = Gamma()
+    moving = torch.rand(3, 1, 32, 32)
+    fixed = method.translator(moving, backward)
+    assert method.backward_fits(fixed, moving).tolist() == [backward] * 3
+    with torch.no_grad():
+        translated = method(fixed, moving, translate=True).translated
+    assert torch.allclose(translated, fixed, atol=1e-6)
+
+
+def test_a_mixed_batch_is_translated_each_its_own_way():
+    method = innreg()
+    x = torch.rand(4, 1, 32, 32)
+    way = torch.tensor([True, False, False, True])
+    with torch.no_grad():
+        both = method.translation(x, way)
+        for i in range(4):
+            assert torch.allclose(both[i : i + 1], method.translator(x[i : i + 1], bool(way[i])), atol=1e-6)
+
+
+def test_a_planewise_translation_is_the_mean_of_three_planes():
+    method = innreg(3, planewise=True)
+    with torch.no_grad():
+        for p in method.translator.parameters():
+            p.add_(0.1 * torch.randn(p.shape))
+        volume = torch.rand(1, 1, 16, 12, 20)
+        plane = method.translator.network
+        expected = torch.zeros(16, 12, 20)
+        for k in range(16):
+            expected[k] += plane(volume[:, :, k])[0, 0] / 3
+        for j in range(12):
+            expected[:, j] += plane(volume[:, :, :, j])[0, 0] / 3
+        for i in range(20):
+            expected[:, :, i] += plane(volume[..., i])[0, 0] / 3
+        assert torch.allclose(method.translator(volume)[0, 0], expected, atol=1e-4)
+
+
+def test_it_registers_what_it_was_given_by_its_levels():
+    method = innreg()
+    velocity = torch.zeros(1, 2, 16, 16)
+    velocity[:, 0] = 1.5  # half-resolution voxels along I
+    method.registration.coarse = lambda fixed, moving: velocity
+    moving = torch.rand(1, 1, 32, 32)
+    with torch.no_grad():
+        u = method(moving, moving).displacement
+    assert torch.allclose(u[:, 0, 8:24, 8:24], torch.tensor(3.0), atol=0.05)
+    assert warp(moving, u).shape == moving.shape
