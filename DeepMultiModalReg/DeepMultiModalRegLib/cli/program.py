@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..core.errors import Cancelled, RegistrationError
-from . import demonstrate, measure, models, register, train
+from . import batch, demonstrate, measure, models, register, train
 from .interrupt import Interrupt
 
 INTERNAL = 5
-COMMANDS = (register, models, demonstrate, train, measure)
+COMMANDS = (register, batch, models, demonstrate, train, measure)
 
 
 class Parser(argparse.ArgumentParser):
