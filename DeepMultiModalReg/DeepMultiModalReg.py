@@ -115,9 +115,9 @@ class DeepMultiModalRegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = DeepMultiModalRegLogic()
-        self.timer, self.flickerTimer = qt.QTimer(), qt.QTimer()
-        self.timer.setInterval(30)
-        self.flickerTimer.setInterval(500)
+        self.timer, self.flickerTimer, self.deviceTimer = qt.QTimer(), qt.QTimer(), qt.QTimer()
+        for timer, milliseconds in ((self.timer, 30), (self.flickerTimer, 500), (self.deviceTimer, 100)):
+            timer.setInterval(milliseconds)
         self.method, self.run = MethodSection(self), RunSection(self)
         self.views, self.quality = ViewSection(self), QualitySection(self)
         self.sections = (self.method, self.run, self.views, self.quality)
@@ -131,10 +131,12 @@ class DeepMultiModalRegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         ui = self.ui
         self.timer.connect("timeout()", self.onTimer)
         self.flickerTimer.connect("timeout()", self.views.tick)
+        self.deviceTimer.connect("timeout()", self.method.list_devices)
         for name in ("model", "start", "mode", "device"):
             getattr(ui, f"{name}Selector").connect("currentIndexChanged(int)", self.onChosen)
         ui.blendSlider.connect("valueChanged(double)", self.views.fade)
-        ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", lambda shut: shut or self.method.list_devices())
+        ui.transferSelector.connect("checkedNodesChanged()", self.quality.store_ticks)
+        ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", lambda shut: shut or self.method.ask_devices())
         actions = {
             ui.applyButton: self.run.start, ui.cancelButton: self.run.cancel, ui.installButton: self.install,
             ui.measureButton: self.quality.measure, ui.jacobianButton: self.quality.jacobian,
@@ -151,6 +153,7 @@ class DeepMultiModalRegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self.sections:
             self.run.cancel()
             self.views.leave()
+            self.method.close()
         self.setParameterNode(None)
         self.removeObservers()
 
@@ -283,7 +286,9 @@ class DeepMultiModalRegLogic(ScriptedLoadableModuleLogic):
             if volume.GetImageData() is None or volume.GetImageData().GetNumberOfPoints() == 0:
                 return _("Volume '{name}' is empty: choose one that has voxels.").format(name=volume.GetName())
         if absent := packages.missing():
-            return _("{names} not installed: press Install at the top of the panel.").format(names=" and ".join(absent))
+            return _("{names} not installed: press Install at the top of the panel.").format(
+                names=_(" and ").join(absent)
+            )
         return ""
 
     def process(

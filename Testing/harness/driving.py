@@ -9,6 +9,7 @@ from pathlib import Path
 import slicer
 
 from .pairs import ball
+from .watch import Watch
 
 
 def choose(panel, fixed=None, moving=None):
@@ -18,22 +19,24 @@ def choose(panel, fixed=None, moving=None):
     return fixed, moving
 
 
-def wait(panel, until, seconds: float = 30.0) -> float:
-    """Runs the event loop until then; the longest that it was away, in seconds of this process's own work."""
-    longest, end = 0.0, time.monotonic() + seconds
+def wait(panel, until, seconds: float = 30.0, watch: Watch | None = None) -> float:
+    """Runs the event loop until then; the longest that it was away, in seconds (see harness.watch)."""
+    watch, end = watch or Watch(), time.monotonic() + seconds
     while not until():
         assert time.monotonic() < end, panel.ui.statusLabel.text
-        began = time.process_time()
-        slicer.app.processEvents()
-        longest = max(longest, time.process_time() - began)
+        with watch:
+            slicer.app.processEvents()
         time.sleep(0.005)
-    return longest
+    return watch.longest
 
 
 def apply(panel, seconds: float = 30.0) -> float:
-    panel.ui.applyButton.click()
+    """Presses Apply and waits for the end; the longest that the window was away, the press included."""
+    watch = Watch()
+    with watch:
+        panel.ui.applyButton.click()
     assert panel.run.running, panel.ui.statusLabel.text
-    return wait(panel, lambda: not panel.run.running, seconds)
+    return wait(panel, lambda: not panel.run.running, seconds, watch)
 
 
 def pictured(panel, name: str, tmp_path: Path) -> None:

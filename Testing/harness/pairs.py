@@ -49,3 +49,18 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return os.name == "posix" and not os.path.isdir("/proc/self")
+
+
+def session_of(pid: int) -> list[int]:
+    """The processes that run in the session of `pid`: a child of the panel with all that it started (Linux)."""
+    found = []
+    for folder in os.listdir("/proc"):
+        if folder.isdigit() and alive(int(folder)):
+            try:
+                with open(f"/proc/{folder}/stat") as file:
+                    session = int(file.read().rsplit(")", 1)[1].split()[3])
+            except OSError:
+                continue
+            if session == pid:
+                found.append(int(folder))
+    return found

@@ -179,6 +179,12 @@ class qMRMLCheckableNodeComboBox(QtWidgets.QComboBox, NodeList):  # noqa: N801
         self._changed()
         self.checkedNodesChanged.emit()
 
+    def check(self, node) -> None:
+        self.setCheckState(node, 2)
+
+    def uncheck(self, node) -> None:
+        self.setCheckState(node, 0)
+
     def _changed(self) -> None:
         self._checked = [node for node in self._checked if node in self._nodes()]
         QtWidgets.QComboBox.clear(self)

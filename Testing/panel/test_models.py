@@ -8,13 +8,14 @@ from harness.pairs import ball
 
 from DeepMultiModalRegLib.engine import installed_models
 from DeepMultiModalRegLib.engine.foreground import CT_BELOW
+from DeepMultiModalRegLib.methods import LOCATING
 from DeepMultiModalRegLib.panel import method_section, models, packages
 
 
 @pytest.fixture
 def catalogue(monkeypatch, tmp_path):
     write_tiny_model(tmp_path, "a-ct-3d", modalities=["CT"])
-    write_tiny_model(tmp_path, "b-t1t2-3d", results=[{"case": "x", "seconds": 4.0}, {"case": "y", "seconds": 8.0}])
+    write_tiny_model(tmp_path, "b-t1t2-3d")
     write_tiny_model(tmp_path, "c-any-2d", modalities=["any"], dimension=2)
     monkeypatch.setenv("DEEPMULTIMODALREG_MODELS", str(tmp_path))
     return tmp_path
@@ -26,7 +27,7 @@ def names(found) -> list[str]:
 
 def test_what_the_panel_lists_is_what_the_engine_finds(catalogue) -> None:
     assert [m.name for m in models.installed()] == [m.name for m in installed_models()[0]] == models.model_names()
-    assert models.CT_BELOW == CT_BELOW
+    assert models.CT_BELOW == CT_BELOW and models.LOCATING == LOCATING
 
 
 def test_models_that_fit_the_volumes_and_their_slices_come_first(catalogue, headless) -> None:
@@ -45,9 +46,36 @@ def test_models_that_fit_the_volumes_and_their_slices_come_first(catalogue, head
     assert method_section.automatic_model("a-ct-3d", "slices", t1, t2) == "a-ct-3d"
 
 
-def test_the_time_comes_from_the_models_own_table(catalogue) -> None:
-    found = {m.name: m for m in models.installed()}
-    assert dict(found["b-t1t2-3d"].lines())["Time"] == "about 6 s"
+def time_of(rows: list[dict]) -> str:
+    return models.Model("m-3d", {"results": rows}).time()
+
+
+def test_the_expected_time_comes_from_the_models_own_rows_and_no_other_methods() -> None:
+    rows = [
+        {"method": "ants-syn", "seconds": 46.6}, {"method": "m-3d", "seconds": 0.69}, "odd",
+        {"method": "m-3d", "whole s": 2.7}, {"method": "m-3d, refined", "seconds": 9.7},
+        {"method": "m-3d, G1 only", "seconds": 0.01},
+    ]  # fmt: skip
+    assert time_of(rows) == "0.7 to 3 s on a processor, about 10 s with refinement; a few more to start"
+    slices = [{"group": "slices", "method": "m-3d, whole", "seconds": 0.03}]
+    assert time_of(slices) == "about 0.03 s a slice on a processor; a few more to start"
+    assert time_of([{"method": "ants-syn", "seconds": 46.6}]) == time_of([]) == "some seconds"
+
+
+def test_the_shipped_models_say_what_to_expect(monkeypatch) -> None:
+    monkeypatch.delenv("DEEPMULTIMODALREG_MODELS", raising=False)
+    shipped = models.installed()
+    if not shipped:
+        pytest.skip("no model is in models/")
+    for model in shipped:
+        lines = dict(model.lines())
+        assert {"What it does", "Images", "Anatomy", "Works", "Time", "Limits", "Licence", "To cite"} == set(lines)
+        assert lines["Time"] != "some seconds"
+
+
+def test_a_model_that_finds_poses_is_no_choice_for_a_pair(headless) -> None:
+    found = [models.Model("equivariant-any-brain-3d"), models.Model("z-3d", {"method": "equivariant_volume"})]
+    assert {model.name for model, _ in models.ordered(found, ball("T1"), ball("T2"))} == set(models.CLASSICAL)
 
 
 @pytest.mark.parametrize("text", ["a: &x [1]\nb: *x\n", "\t: {", "- 1\n", "\xff", "a: 1\n" * 100_000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 
 import numpy as np
@@ -17,8 +18,10 @@ pytest.importorskip(
 
 from harness import application  # noqa: E402
 from harness.driving import apply, choose, pictured, wait  # noqa: E402
+from harness.watch import Watch  # noqa: E402
+from PySide6 import QtCore  # noqa: E402
 
-from DeepMultiModalRegLib.panel import method_section, packages, process  # noqa: E402
+from DeepMultiModalRegLib.panel import devices, models, packages, process  # noqa: E402
 
 
 def test_apply_says_what_is_missing_until_nothing_is(panel, tmp_path) -> None:
@@ -51,6 +54,26 @@ def test_models_that_fit_come_first_and_describe_themselves(panel) -> None:
     panel.ui.modeSelector.setCurrentIndex(panel.ui.modeSelector.findData("slices"))
     assert panel.parameters.mode == "slices"
     assert not any(selector.itemText(i).startswith("tiny") for i in range(selector.count))
+
+
+def test_the_network_that_finds_any_pose_is_offered_where_its_model_is_installed(panel, tmp_path) -> None:
+    selector = panel.ui.startSelector
+    had = selector.findData("network") >= 0  # with the shipped models
+    folder = tmp_path / "models" / "equivariant-x-3d"
+    folder.mkdir()
+    (folder / "model.yaml").write_text("method: equivariant_volume\ndimension: 3\n")
+    panel.method.read_models()
+    index = selector.findData("network")
+    assert index >= 0 and selector.count == 6 and had == (shipped_pose_model() is not None)
+    selector.setCurrentIndex(index)
+    assert panel.settings()["start"] == "network" and selector.currentText == "Any pose: pretrained network"
+    panel.refresh()
+    words = [panel.ui.modelSelector.itemText(i) for i in range(panel.ui.modelSelector.count)]
+    assert not any("equivariant" in w for w in words)
+
+
+def shipped_pose_model():
+    return next((m for m in models.installed() if m.locates and m.dimension == 3 and "-x-" not in m.name), None)
 
 
 def test_apply_makes_the_outputs_shows_them_and_changes_no_input(panel, tmp_path) -> None:
@@ -162,24 +185,40 @@ def test_everything_persists_in_the_scene(panel, headless, tmp_path) -> None:
     panel.exit()
     panel.enter()
     assert panel.ui.refineSpinBox.value == 7 and panel.ui.inverseCheckBox.checked
-    assert panel.parameters.start == "centre" and panel.ui.startSelector.currentText == "Centres of the volumes"
+    assert panel.parameters.start == "centre"
+    assert panel.ui.startSelector.currentText == "Middles of the volumes together"
     assert panel.ui.fixedSelector.currentNode().GetName() == "T1"
     assert "1.050 before" in panel.ui.qualityLabel.text  # the report travelled with the transform
 
 
-def test_graphics_cards_are_asked_for_when_advanced_is_opened_and_shown_with_their_memory(panel, monkeypatch) -> None:
-    import subprocess
-    import types
-
+def test_graphics_cards_are_asked_for_when_advanced_is_opened_and_nobody_waits(panel, monkeypatch, tmp_path) -> None:
     selector = panel.ui.deviceSelector
     assert [selector.itemData(i) for i in range(selector.count)] == ["auto", "cpu"]
-    monkeypatch.setattr(method_section.shutil, "which", lambda name: f"/bin/{name}")
-    said = types.SimpleNamespace(stdout="0, NVIDIA RTX 4000, 20475\n")
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: said)
-    panel.ui.advancedCollapsibleButton.collapsed = False
-    assert selector.itemText(2) == "NVIDIA RTX 4000, 20 GB"
-    selector.setCurrentIndex(2)
-    assert panel.parameters.device == "cuda:0" and panel.settings()["device"] == "cuda:0"
+    assert re.fullmatch(r"Processor \(CPU\), [1-9]\d* GB", selector.itemText(1))
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nsleep 0.5\necho '0, NVIDIA RTX 4000, 20475'\necho '1, [N/A], [N/A]'\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: str(tool))
+    panel.parameters.device = "cuda:0"  # of a scene made here before
+    assert selector.currentText == "cuda:0"
+    watch = Watch()
+    with watch:
+        panel.ui.advancedCollapsibleButton.collapsed = False
+    wait(panel, lambda: not panel.deviceTimer.active, watch=watch)
+    assert watch.longest < 0.2
+    assert [selector.itemText(i) for i in (0, 2)] == ["Automatic", "NVIDIA RTX 4000, 20 GB"] and selector.count == 3
+    assert panel.settings()["device"] == "cuda:0"
+    selector.setCurrentIndex(1)
+    assert panel.parameters.device == "cpu"
+
+
+def test_the_watch_sees_a_window_that_sleeps(panel) -> None:
+    timer = QtCore.QTimer()
+    timer.connect("timeout()", lambda: time.sleep(0.3))
+    timer.start(20)
+    end = time.monotonic() + 1.0
+    assert 0.28 < wait(panel, lambda: time.monotonic() > end) < 0.8
+    timer.stop()
 
 
 def test_the_module_names_itself_and_offers_its_sample_when_slicer_has_started(app, monkeypatch) -> None:

@@ -5,6 +5,8 @@ All matrices are (4, 4) in RAS mm, as Slicer has them, unless said otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import slicer
 import vtk
@@ -14,6 +16,7 @@ from .words import NodeError
 from .words import tr as _
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+SLAB_BYTES = 16 << 20  # copied at once: a few milliseconds
 
 
 def matrix_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
@@ -91,11 +94,24 @@ def merged_segments(node) -> tuple[np.ndarray, np.ndarray]:
 
 def image_data(array: np.ndarray) -> vtk.vtkImageData:
     """Voxels (K, J, I) copied into a vtkImageData."""
+    *_slabs, data = image_data_in_slabs(array)
+    return data
+
+
+def image_data_in_slabs(array: np.ndarray) -> Iterator[vtk.vtkImageData | None]:
+    """As image_data, SLAB_BYTES at a time: yields None between them and the whole at the end, so that a window lives
+    on while a large volume is copied."""
     data = vtk.vtkImageData()
     data.SetDimensions(array.shape[::-1])
-    flat = np.ascontiguousarray(array).reshape(-1)
-    data.GetPointData().SetScalars(numpy_support.numpy_to_vtk(flat, deep=True))
-    return data
+    scalars = numpy_support.create_vtk_array(numpy_support.get_vtk_array_type(array.dtype))
+    scalars.SetNumberOfTuples(array.size)
+    target = numpy_support.vtk_to_numpy(scalars).reshape(array.shape)  # a view
+    rows = max(1, SLAB_BYTES // max(1, array[:1].nbytes))
+    for first in range(0, len(array), rows):
+        target[first : first + rows] = array[first : first + rows]
+        yield None
+    data.GetPointData().SetScalars(scalars)
+    yield data
 
 
 def fill_volume(node, data: vtk.vtkImageData, like) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .words import tr as _
+
 REPORT_ATTRIBUTE = "DeepMultiModalReg.Report"  # on the transform node: the report travels with the scene
 KINDS = {
     "volume": "vtkMRMLScalarVolumeNode", "translated": "vtkMRMLScalarVolumeNode",
@@ -16,10 +18,12 @@ def problem_with(outputs: dict, fixed, moving, masks) -> str:
     """
     given = [node for node in outputs.values() if node not in (True, False, None)]
     if len({node.GetID() for node in given}) != len(given):
-        return "One node was chosen for two outputs; choose different ones."
+        return _("One node was chosen for two outputs; choose different ones.")
     for key, kind in KINDS.items():
         if outputs.get(key) in given and not outputs[key].IsA(kind):
-            return f"'{outputs[key].GetName()}' cannot hold the output {key}; choose another node."
+            return _("'{name}' cannot hold the output {key}; choose another node.").format(
+                name=outputs[key].GetName(), key=key
+            )
     for node in given:
         for source in (fixed, moving, *masks):
             if source is None:
@@ -28,17 +32,20 @@ def problem_with(outputs: dict, fixed, moving, masks) -> str:
             # the transform of an earlier run, still on the moving volume, may be replaced by the new one
             replaced = source in (moving, masks[1]) and node is outputs["transform"] and node in parents[:1]
             if node is source or (node in parents and not replaced):
-                return (
-                    f"'{node.GetName()}' cannot be an output: '{source.GetName()}' is an input that it is or that it "
-                    "places, and inputs are never changed. Choose or create another node."
-                )
+                return _(
+                    "'{name}' cannot be an output: '{source}' is an input that it is or that it places, and inputs are "
+                    "never changed. Choose or create another node."
+                ).format(name=node.GetName(), source=source.GetName())
     return ""
 
 
 def names_for(fixed, moving) -> dict[str, str]:
     """What new output nodes are called."""
-    f, m = fixed.GetName(), moving.GetName()
-    return {"volume": f"{m} on {f}", "translated": f"{m} as {f}", "inverse": f"{f} to {m}", "transform": f"{m} to {f}"}
+    words = {
+        "volume": _("{moving} on {fixed}"), "translated": _("{moving} as {fixed}"),
+        "inverse": _("{fixed} to {moving}"), "transform": _("{moving} to {fixed}"),
+    }  # fmt: skip
+    return {key: name.format(fixed=fixed.GetName(), moving=moving.GetName()) for key, name in words.items()}
 
 
 def remove_with_displays(scene, node) -> None:

@@ -10,7 +10,8 @@ from .viewstate import ViewState, nodes_of
 from .words import PanelError
 from .words import tr as _
 
-MODES = ("blend", "redCyan", "checkerboard", "flicker", "sideBySide", "grid", "difference")
+MODES = ("blend", "redCyan", "checkerboard", "flicker", "sideBySide", "together", "grid", "difference")
+PAIR, FOUR = ("Red", "Yellow"), ("Red", "Slice4", "Green", "Yellow")  # slice views of Slicer's layouts, row by row
 RED, CYAN = "vtkMRMLColorTableNodeRed", "vtkMRMLColorTableNodeCyan"
 GREY, DIFFERENCE = "vtkMRMLColorTableNodeGrey", "vtkMRMLColorTableNodeFileColdToHotRainbow.txt"
 
@@ -117,19 +118,36 @@ class Comparison:
         self._layer(self.fixed, other, 0.0)
 
     def _show_sideBySide(self, other) -> None:
-        for layout in nodes_of(self.scene, "vtkMRMLLayoutNode"):
-            layout.SetViewArrangement(layout.SlicerLayoutSideBySideView)
+        self._beside("SlicerLayoutSideBySideView", dict(zip(PAIR, (self.fixed, other), strict=True)))
+
+    def _show_together(self, other) -> None:
+        """Fixed, moving, registered and, where there is none translated, the blend of the first and the third."""
+        last = self.translated or self.fixed
+        volumes = (self.fixed, self.moving, self.registered or self.moving, last)
+        self._beside("SlicerLayoutTwoOverTwoView", dict(zip(FOUR, volumes, strict=True)))
+        if self.translated is None:
+            for layers in self._views():
+                if layers.GetLayoutName() == FOUR[-1]:
+                    layers.SetForegroundVolumeID(other.GetID())
+                    layers.SetForegroundOpacity(self.opacity)
+
+    def _beside(self, layout: str, volumes: dict) -> None:
+        """A volume a view, all in the plane of the first view, linked: they scroll and zoom together."""
+        for node in nodes_of(self.scene, "vtkMRMLLayoutNode"):
+            node.SetViewArrangement(getattr(node, layout))
         slices = {node.GetLayoutName(): node for node in nodes_of(self.scene, "vtkMRMLSliceNode")}
         for layers in self._views():
-            right = layers.GetLayoutName() == "Yellow"
-            layers.SetBackgroundVolumeID((other if right else self.fixed).GetID())
+            layers.SetBackgroundVolumeID(volumes.get(layers.GetLayoutName(), self.fixed).GetID())
             layers.SetForegroundVolumeID(None)
+            layers.SetLabelVolumeID(None)
             layers.SetForegroundOpacity(0.0)
             layers.SetLinkedControl(True)
-        if {"Red", "Yellow"} <= slices.keys():
-            slices["Yellow"].GetSliceToRAS().DeepCopy(slices["Red"].GetSliceToRAS())
-            slices["Yellow"].UpdateMatrices()
-            slices["Yellow"].SetFieldOfView(*slices["Red"].GetFieldOfView())
+        first, *others = (slices[name] for name in volumes if name in slices)
+        for node in others:
+            node.GetSliceToRAS().DeepCopy(first.GetSliceToRAS())
+            node.UpdateMatrices()
+            node.SetFieldOfView(*first.GetFieldOfView())
+            node.SetXYZOrigin(*first.GetXYZOrigin())
 
     def _show_grid(self, other) -> None:
         from ..mrml.views import show_grid

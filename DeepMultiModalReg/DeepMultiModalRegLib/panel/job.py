@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..mrml.nodes import SLAB_BYTES
 from .words import PanelError
 from .words import tr as _
 
 PREFIX = "deepmultimodalreg-job-"
-SLAB_BYTES = 16 << 20  # written at once: a few milliseconds, so that a window stays alive in between
 
 
 class Job:

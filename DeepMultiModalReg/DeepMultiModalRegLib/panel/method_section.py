@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import html
-import shutil
-import subprocess
 
 from . import models
+from .devices import Devices
 from .words import tr as _
+
+STARTS = {  # those of engine.start
+    "moments": _("Centres of mass together"), "rigid": _("Rigid: turn and shift"),
+    "affine": _("Affine: turn, shift, scale, shear"), "centre": _("Middles of the volumes together"),
+    "none": _("As they lie now"), "network": _("Any pose: pretrained network"),
+}  # fmt: skip
 
 
 class MethodSection:
-    """panel: has `ui` (widgets by name) and `parameters` (the parameter node or None)."""
+    """panel: has `ui` (widgets by name), `parameters` (the parameter node or None), deviceTimer (start and stop)."""
 
     def __init__(self, panel) -> None:
         self._panel, self._ui = panel, panel.ui
         self._models: list[models.Model] = []
         self._listed: tuple | None = None
-        self._filling = self._cards = False
-        starts = {
-            "moments": _("Centres of mass"), "rigid": _("Rigid alignment"), "affine": _("Affine alignment"),
-            "centre": _("Centres of the volumes"), "none": _("As they lie now"),
-        }  # fmt: skip
+        self._filling = False
+        self._devices = Devices()
         modes = {"auto": _("Volumes or slices"), "volume": _("Volumes"), "slices": _("Slices")}
-        places = {"auto": _("Automatic"), "cpu": _("Processor (CPU)")}
-        for name, items in (("start", starts), ("mode", modes), ("device", places)):
+        starts = {name: words for name, words in STARTS.items() if name != "network"}  # needs a model: read_models
+        for name, items in (("start", starts), ("mode", modes), ("device", self._devices.known)):
             for value, words in items.items():
                 getattr(self._ui, f"{name}Selector").addItem(words, value)
         self.read_models()
@@ -33,17 +35,30 @@ class MethodSection:
         """Reads the catalogue's descriptions (small files; no network, no weights)."""
         self._models = models.installed()
         self._listed = None
+        offered = self._ui.startSelector.findData("network") >= 0
+        if not offered and any(model.locates and model.dimension == 3 for model in self._models):
+            self._ui.startSelector.addItem(STARTS["network"], "network")
+
+    def ask_devices(self) -> None:
+        """Asks for graphics cards, once, when Advanced is opened: the panel opens at once, and waits for no driver."""
+        if self._devices.ask():
+            self._panel.deviceTimer.start()
 
     def list_devices(self) -> None:
-        """Adds the graphics cards, once; asked for when Advanced is opened, so that the panel opens at once."""
-        if not self._cards:
-            self._cards = True
-            for value, words in graphics_cards().items():
-                index = self._ui.deviceSelector.findData(value)
+        """Takes the answer when it is there; called by the timer."""
+        if self._devices.answered():
+            self._panel.deviceTimer.stop()
+            selector = self._ui.deviceSelector
+            for value, words in self._devices.known.items():
+                index = selector.findData(value)
                 if index < 0:
-                    self._ui.deviceSelector.addItem(words, value)
+                    selector.addItem(words, value)
                 else:
-                    self._ui.deviceSelector.setItemText(index, words)
+                    selector.setItemText(index, words)
+
+    def close(self) -> None:
+        self._panel.deviceTimer.stop()
+        self._devices.close()
 
     def update(self, parameters) -> None:
         """Shows the parameter node's choices and orders the models for its volumes."""
@@ -112,21 +127,3 @@ def automatic_model(name: str, mode: str, fixed, moving) -> str | None:
         ordered = models.ordered(models.installed(), fixed, moving, mode)
         return next((model.name for model, _fits in ordered if model.name not in models.CLASSICAL), None)
     return None
-
-
-def graphics_cards() -> dict[str, str]:
-    """Device name to words with the card's memory. Asks the driver's own tool, not torch."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return {}
-    query = [tool, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        lines = subprocess.run(query, capture_output=True, text=True, timeout=2, check=True).stdout.splitlines()
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    found = {}
-    for line in lines:
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit():
-            found[f"cuda:{parts[0]}"] = _("{name}, {gb:.0f} GB").format(name=parts[1], gb=int(parts[2]) / 1024)
-    return found

@@ -15,6 +15,7 @@ CLASSICAL = {  # the engine's methods without a network, chosen by name as model
 }
 LARGEST = 256 * 1024
 CT_BELOW = -500.0  # as engine.foreground
+LOCATING = {"equivariant", "equivariant_volume"}  # as methods: they find poses, for the start, and register no pair
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,44 @@ class Model:
         return 2 if self.name.endswith("-2d") else 3 if self.name.endswith("-3d") else None
 
     @property
+    def locates(self) -> bool:
+        """Whether it finds poses, for the start "network"."""
+        return str(self.data.get("method", self.name)).split("-")[0] in LOCATING
+
+    @property
     def modalities(self) -> list[str]:
         return [str(m) for m in self.data.get("modalities", [])]
 
-    def seconds(self) -> float | None:
-        """Mean time of a registration in the model's own table of results."""
-        rows = [row for row in self.data.get("results", []) if isinstance(row, dict)]
-        times = [row["seconds"] for row in rows if isinstance(row.get("seconds"), int | float)]
-        return sum(times) / len(times) if times else None
+    def seconds(self, refined: bool = False) -> list[float]:
+        """Times of a registration in the model's own table of results; those of other methods beside it do not count,
+        nor those of a part of the network."""
+        found = []
+        for row in self.data.get("results", []):
+            if isinstance(row, dict):
+                method, _comma, how = str(row.get("method", self.name)).partition(", ")
+                value = row.get("whole s", row.get("seconds"))
+                kept = how == "refined" if refined else how == "" or how.startswith("whole")
+                if method == self.name and kept and isinstance(value, int | float):
+                    found.append(float(value))
+        return found
+
+    def time(self) -> str:
+        """What to expect, in words."""
+        plain, refined = self.seconds(), self.seconds(refined=True)
+        if not plain:
+            return _("some seconds")
+        words = _("{span} on a processor").format(span=span(plain))
+        if any(isinstance(row, dict) and row.get("group") == "slices" for row in self.data.get("results", [])):
+            words = _("{span} a slice on a processor").format(span=span(plain))
+        if refined:
+            words += _(", {span} with refinement").format(span=span(refined))
+        return words + _("; a few more to start")
 
     def lines(self) -> list[tuple[str, str]]:
         """(heading, words) for the description in the panel."""
         data = self.data
         if self.name in CLASSICAL:
-            return [(_("What it does"), CLASSICAL[self.name])]
+            return [(_("What it does"), CLASSICAL[self.name]), (_("Time"), self.time())]
         if not data:
             return [(_("Model"), self.name)]
         working = _("slice by slice") if self.dimension == 2 else _("as a volume")
@@ -54,12 +79,22 @@ class Model:
             (_("Images"), ", ".join(self.modalities)),
             (_("Anatomy"), ", ".join(map(str, data.get("anatomy", [])))),
             (_("Works"), _("{how}, at {mm} mm").format(how=working, mm=data.get("working", {}).get("spacing", "?"))),
-            (_("Time"), _("about {n} s").format(n=max(1, round(self.seconds()))) if self.seconds() else _("seconds")),
+            (_("Time"), self.time()),
             (_("Limits"), " ".join(map(str, data.get("limits", [])))),
             (_("Licence"), str(data.get("licence", ""))),
             (_("To cite"), str(data.get("citation", ""))),
         ]
         return [(heading, words) for heading, words in found if words]
+
+
+def span(seconds: list[float]) -> str:
+    """The shortest and the longest of some times, as one would say it."""
+
+    def rounded(value: float) -> str:
+        return f"{max(value, 0.01):.1g}" if value < 0.95 else f"{value:.0f}"
+
+    low, high = rounded(min(seconds)), rounded(max(seconds))
+    return _("about {n} s").format(n=low) if low == high else _("{low} to {high} s").format(low=low, high=high)
 
 
 def places() -> list[Path]:
@@ -94,7 +129,7 @@ def ordered(models: list[Model], fixed, moving, mode: str = "auto") -> list[tupl
     def rank(model: Model) -> tuple:
         return (not fits(model, kinds), (model.dimension == 2) != (planar or mode == "slices"), model.name)
 
-    usable = [m for m in models if wanted is None or m.dimension in (None, wanted)]
+    usable = [m for m in models if not m.locates and (wanted is None or m.dimension in (None, wanted))]
     found = [(m, fits(m, kinds)) for m in sorted(usable, key=rank)]
     fitting = [entry for entry in found if entry[1]]
     return [*fitting, *((Model(name), True) for name in CLASSICAL), *found[len(fitting) :]]

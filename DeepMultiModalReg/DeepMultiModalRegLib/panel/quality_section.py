@@ -6,7 +6,7 @@ import html
 import json
 
 from . import quality
-from .transfer import Transfer
+from .transfer import Transfer, tick, ticked
 from .words import PanelError
 from .words import tr as _
 
@@ -19,6 +19,7 @@ class QualitySection:
         self.transfer = Transfer()
         self._measured: list[tuple[str, str]] = []
         self._of = None
+        self._ticking = False
 
     def update(self, parameters) -> None:
         transform = None if parameters is None else parameters.shownTransform
@@ -40,6 +41,25 @@ class QualitySection:
         )  # fmt: skip
         self._ui.jacobianButton.enabled = self._ui.transferButton.enabled = transform is not None
         self._ui.transferUndoButton.enabled = self.transfer.can_undo
+        self._show_ticks(() if parameters is None else ticked(parameters))
+
+    def store_ticks(self) -> None:
+        """Takes over what the user ticked under Transfer."""
+        if self._panel.parameters is not None and not self._ticking:
+            tick(self._panel.parameters, list(self._ui.transferSelector.checkedNodes()))
+
+    def _show_ticks(self, wanted) -> None:
+        selector, self._ticking = self._ui.transferSelector, True
+        try:
+            now = list(selector.checkedNodes())
+            for node in now:
+                if node not in wanted:
+                    selector.uncheck(node)
+            for node in wanted:
+                if node not in now:
+                    selector.check(node)
+        finally:
+            self._ticking = False
 
     def measure(self) -> None:
         """Dice and landmark distances of what is chosen. Raises PanelError with what is wrong."""

@@ -19,6 +19,7 @@ from ..mrml.outputs import KINDS, REPORT_ATTRIBUTE, names_for, problem_with, rem
 from . import inputs
 from .job import Job
 from .process import Process, Remaining, sentence_for
+from .steps import in_words
 from .words import PanelError
 from .words import tr as _
 
@@ -71,7 +72,7 @@ class Registration:
         if problem := problem_with(settings.outputs(), fixed, moving, (settings.fixedMask, settings.movingMask)):
             raise PanelError(problem)
         self.fixed, self.moving, self.settings = fixed, moving, settings
-        self.fraction, self.step = 0.0, _("preparing")
+        self.fraction, self.step = 0.0, "preparing"
         self.finished = self.cancelled = False
         self.outcome: Outcome | None = None
         self.error: PanelError | None = None
@@ -142,7 +143,7 @@ class Registration:
         self.process = Process(self.job, self.settings.command)
         self._note(_("started, process {pid}").format(pid=self.process.pid))
         yield from self._watch()
-        self.step = _("filling the scene")
+        self.step = "filling"
         yield
         found = self.job.result()
         if self.fixed.GetScene() is None or self.moving.GetScene() is None:
@@ -219,7 +220,7 @@ class Registration:
                 step = str(event["step"])
                 if step != self.step:
                     self.step = step
-                    self._note(step)
+                    self._note(in_words(step))
         elif event["event"] in ("done", "error"):
             self._said = event
 
@@ -231,8 +232,9 @@ class Registration:
         wanted, ready = self.settings.outputs(), {}
         for key, name in (("volume", "warped"), ("translated", "translated")):
             if wanted[key] and found.get(name):
-                ready[key] = nodes.image_data(self.job.array(found[name]))
-                yield
+                for data in nodes.image_data_in_slabs(self.job.array(found[name])):
+                    ready[key] = data
+                    yield
         for key, node in (("transform", self.moving), ("inverse", self.fixed)):
             if wanted[key] and found.get(key):
                 ready[key] = self._local(found[key], node)

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from . import packages
+from .steps import in_words
 from .words import tr as _
-
-STEPS = {
-    "preparing": _("preparing the volumes"), "loading PyTorch": _("loading PyTorch"), "checking": _("checking"),
-    "loading the model": _("loading the model"), "start": _("first alignment"), "network": _("network"),
-    "transform": _("transform"), "refinement": _("refinement"), "refine": _("refinement"), "inverse": _("inverse"),
-    "warping": _("resampling"), "report": _("measuring"),
-}  # fmt: skip
 
 
 class RunSection:
@@ -78,7 +72,7 @@ class RunSection:
     def _show(self, run) -> None:
         bar, left = self._ui.progressBar, run.remaining.words(run.fraction)
         bar.setValue(round(1000 * run.fraction))
-        step = STEPS.get(run.step, run.step)
+        step = in_words(run.step)
         bar.setFormat(f"{step} – {left}" if left else step)
         log = run.log
         if log != self._ui.logText.toPlainText():

@@ -5,6 +5,27 @@ from __future__ import annotations
 from .words import PanelError
 from .words import tr as _
 
+TICKED = "transferNodes"  # reference role on the parameter node: what is ticked is kept in the scene
+
+
+def ticked(parameters) -> list:
+    """The nodes that the scene says are ticked."""
+    node = parameters.parameterNode
+    count = node.GetNumberOfNodeReferences(TICKED)
+    found = [node.GetNthNodeReference(TICKED, i) for i in range(count)]
+    return [one for one in found if one is not None]
+
+
+def tick(parameters, nodes) -> None:
+    """Keeps the ticked nodes in the scene."""
+    if [node.GetID() for node in ticked(parameters)] != [node.GetID() for node in nodes]:
+        own = parameters.parameterNode
+        modifying = own.StartModify()
+        own.RemoveNodeReferenceIDs(TICKED)
+        for node in nodes:
+            own.AddNodeReferenceID(TICKED, node.GetID())
+        own.EndModify(modifying)
+
 
 class Transfer:
     """Remembers the parents that it replaced."""

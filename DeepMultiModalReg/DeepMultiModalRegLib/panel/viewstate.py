@@ -20,7 +20,8 @@ class ViewState:
         for node in nodes_of(scene, "vtkMRMLSliceNode"):
             matrix = vtk.vtkMatrix4x4()
             matrix.DeepCopy(node.GetSliceToRAS())
-            self._slices.append((node, matrix, node.GetFieldOfView(), node.GetXYZOrigin()))
+            pixels = node.GetDimensions()
+            self._slices.append((node, matrix, node.GetFieldOfView(), node.GetXYZOrigin(), pixels))
         self._layouts = [(node, node.GetViewArrangement()) for node in nodes_of(scene, "vtkMRMLLayoutNode")]
         self._colours = []
         for volume in volumes:
@@ -41,11 +42,20 @@ class ViewState:
                         value = None
                     if getattr(node, f"Get{name}")() != value:
                         getattr(node, f"Set{name}")(value)
-        for node, matrix, view, origin in self._slices:
+        known = [node for node, _ in self._layers]
+        for node in nodes_of(scene, "vtkMRMLSliceCompositeNode"):
+            if node not in known:  # a view of a layout that was not open before
+                for name in ("Background", "Foreground", "Label"):
+                    getattr(node, f"Set{name}VolumeID")(None)
+                node.SetLinkedControl(False)
+        for node, matrix, view, origin, pixels in self._slices:
             if node.GetScene() is scene:
                 node.GetSliceToRAS().DeepCopy(matrix)
                 node.UpdateMatrices()
-                node.SetFieldOfView(*view)
+                # the window gives a view its old size later, and the field of view grows or shrinks with it
+                now = node.GetDimensions()
+                across = [v * n / p if p > 0 and n > 0 else v for v, n, p in zip(view, now, pixels, strict=True)]
+                node.SetFieldOfView(*across)
                 node.SetXYZOrigin(*origin)
         for display, colour, (automatic, window, level) in self._colours:
             if display.GetScene() is scene:
