@@ -168,8 +168,12 @@ def nan_image(tmp_path: Path) -> Path:
     return save(tmp_path, "nan.nrrd", array)
 
 
-def four_d(tmp_path: Path) -> Path:
-    return save(tmp_path, "4d.nii.gz", np.random.default_rng(0).random((3, 8, 8, 8)).astype(np.float32))
+def five_d(tmp_path: Path) -> Path:
+    path = save(tmp_path, "5d.nii", np.random.default_rng(0).random((6, 8, 8, 8)).astype(np.float32))
+    raw = bytearray(path.read_bytes())
+    raw[40:56] = np.array([5, 8, 8, 8, 2, 3, 1, 1], "<i2").tobytes()
+    path.write_bytes(bytes(raw))
+    return path
 
 
 def nifti_without_spacing(tmp_path: Path) -> Path:
@@ -189,8 +193,7 @@ BAD = {
     "zeros": (lambda t: save(t, "c.nrrd", np.zeros((20, 20, 20), np.float32)), "is constant"),
     "nan": (nan_image, "not finite"),
     "2d": (lambda t: save(t, "2d.nrrd", np.random.default_rng(0).random((20, 20)).astype(np.float32)), "2D"),
-    "4d": (four_d, "4 dimensions"),
-    "colour": (lambda t: save(t, "rgb.nrrd", np.arange(24000, dtype=np.uint8).reshape(20, 20, 20, 3), True), "colour"),
+    "5d": (five_d, "5 dimensions"),
     "zero_spacing": (nifti_without_spacing, "spacing"),
     "zero_spacing_nrrd": (lambda t: nrrd(t, "(0,0,0) (0,1,0) (0,0,1)"), "header|cannot be read|spacing"),
     "singular": (lambda t: nrrd(t, "(1,0,0) (1,0,0) (0,0,1)"), "singular|cannot be read"),
@@ -221,7 +224,6 @@ BAD_OPTIONS = {
     "unknown_model": (["--model", "no-such"], "There is no model 'no-such'; choose one of: hierarchical-t1t2-2d"),
     "model_is_a_path": (["--model", "../x"], "There is no model"),
     "start_is_no_file": (["--start", "nowhere.h5"], "does not exist"),
-    "start_not_offered": (["--start", "network"], "not offered yet"),
     "refine_by": (["--refine", "5", "--refine-by", "luck"], "luck"),
     "refine_negative": (["--refine", "-5"], "--refine"),
     "device": (["--device", "toaster"], "device 'toaster' is not known"),

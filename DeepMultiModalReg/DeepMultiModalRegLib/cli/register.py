@@ -20,16 +20,25 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("--fixed", type=Path, required=True, metavar="FILE", help="the image that stays (a file or a DICOM folder)")
-    add("--moving", type=Path, required=True, metavar="FILE", help="the image that is brought to it")
+    add("--moving", type=Path, required=True, metavar="FILE", help="the image that is brought to it; of a sequence (4D "
+        "file) every frame, each with a transform file of its own")  # fmt: skip
     add("--model", metavar="NAME", help="a model (see 'models'), rigid or affine; without it the catalogue chooses")
-    add("--start", default="moments", metavar="none|centre|moments|rigid|affine|FILE", help="the first alignment")
+    starts = "none|centre|moments|rigid|affine|network|FILE"
+    add("--start", default="moments", metavar=starts, help="the first alignment")
     add("--refine", type=_count, default=0, metavar="N", help="afterwards at most N steps a level (default: 0; 20 do)")
     add("--refine-by", default="mind", metavar="mind|mi|ncc|model", help="what the refinement compares (default: mind)")
     add("--fixed-mask", type=Path, metavar="FILE", help="above zero: the part of the fixed image that counts")
     add("--moving-mask", type=Path, metavar="FILE", help="the same for the moving image")
+    add("--fixed-channel", metavar="luminance|length|N", help="what to register of a colour or vector image")
+    add("--moving-channel", metavar="luminance|length|N", help="the same for the moving image, written in all channels")
+    add("--fixed-frame", type=_count, metavar="N", help="the frame of a sequence, counted from 0")
+    add("--moving-frame", type=_count, metavar="N", help="one frame of a sequence instead of all")
+    add("--labels", type=Path, metavar="FILE", help="a label map drawn on the moving image, to go with it")
     add("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="where the network runs (default: auto)")
     add("--seed", type=int, default=0, metavar="N", help="seed of whatever is random (default: 0)")
     add("--fill", type=_number, metavar="X", help="intensity outside the moving image (default: its background)")
+    add("--interpolation", choices=("auto", "linear", "nearest"), default="auto", help="of the output volume; auto is "
+        "nearest where the moving file says that it is a label map")  # fmt: skip
     add(
         "--output-transform",
         type=Path,
@@ -40,6 +49,7 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
     add("--output-inverse", type=Path, metavar="FILE", help="the inverse transform")
     add("--output-volume", type=Path, metavar="FILE", help="the moving image on the fixed one, in its own pixel type")
     add("--output-translated", type=Path, metavar="FILE", help="the same rendered in the fixed image's modality")
+    add("--output-labels", type=Path, metavar="FILE", help="the label map on the fixed image (nearest neighbour)")
     add("--report", type=Path, metavar="FILE", help="JSON: versions, parameters, times, memory, similarity, warnings")
     add("--progress", action="store_true", help="print progress on stderr even where nobody watches")
 
@@ -60,47 +70,46 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace, interrupt: Interrupt) -> int:
     """Everything that can be refused is refused before anything is computed."""
-    from ..engine import register
-    from ..io import read_image, write_image, write_json, write_transform
+    from ..io import count_frames, read_image, read_picture, write_json
+    from .case import Case
+    from .results import Results
 
     inputs = {
         "fixed": options.fixed, "moving": options.moving, "fixed_mask": options.fixed_mask,
-        "moving_mask": options.moving_mask,
+        "moving_mask": options.moving_mask, "labels": options.labels,
     }  # fmt: skip
     wanted = {
         "transform": options.output_transform, "inverse": options.output_inverse, "volume": options.output_volume,
-        "translated": options.output_translated, "report": options.report,
+        "translated": options.output_translated, "labels": options.output_labels, "report": options.report,
     }  # fmt: skip
     _check_formats(wanted)
-    outputs = Outputs(wanted, [path for path in inputs.values() if path is not None])
+    if (options.labels is None) != (options.output_labels is None):
+        raise InputError("Options --labels and --output-labels belong together; give both or neither.")
+    frames = 1 if options.moving_frame is not None else count_frames(options.moving)
+    results = Results(wanted, frames)
+    if frames > 1 and options.labels is not None:
+        raise InputError(f"The labels can go with one frame only, and {options.moving} has {frames}: "
+                         "choose it with --moving-frame.")  # fmt: skip
+    outputs = Outputs(results.paths(), [path for path in inputs.values() if path is not None])
     started = datetime.now(UTC)
     start = _start(options.start)
-    fixed, fixed_pixel = read_image(options.fixed)
-    moving, moving_pixel = read_image(options.moving)
+    fixed = read_picture(options.fixed, options.fixed_channel, options.fixed_frame)
     masks = [None if path is None else read_image(path)[0] for path in (options.fixed_mask, options.moving_mask)]
-    result = register(
-        fixed, moving, options.model, start, options.refine, options.device, options.seed, *masks,
-        progress=_printed if options.progress or sys.stderr.isatty() else None, cancelled=interrupt.wished,
-        fill=options.fill, translated=outputs.wants("translated"), inverse=outputs.wants("inverse"),
-        refine_by=options.refine_by,
-    )  # fmt: skip
-    if outputs.wants("translated") and result.translated is None:
-        name = result.report["model"]["name"]
-        raise InputError(f"The model '{name}' renders no translated image; leave --output-translated out.")
+    labels = None if options.labels is None else read_picture(options.labels)
+    for number in range(frames):
+        frame = options.moving_frame if frames == 1 else number
+        moving = read_picture(options.moving, options.moving_channel, frame)
+        progress = _printed if options.progress or sys.stderr.isatty() else None
+        case = Case(options, start, fixed, moving, masks, labels)
+        results.add(case.registered(outputs, progress, interrupt.wished))
     report = {
         "command": "register", "started": started.isoformat(timespec="seconds"),
         "inputs": {role: str(path) for role, path in inputs.items() if path is not None},
-        "outputs": {role: str(path) for role, path in wanted.items() if path is not None}, **result.report,
+        "outputs": {role: str(path) for role, path in wanted.items() if path is not None}, **results.report(),
     }  # fmt: skip
     if not isinstance(start, str):
         report["inputs"]["start"] = options.start
-    writers = {
-        "transform": lambda path: write_transform(result.transform, path),
-        "inverse": lambda path: write_transform(result.inverse, path),
-        "volume": lambda path: write_image(result.warped, path, moving_pixel),
-        "translated": lambda path: write_image(result.translated, path, fixed_pixel),
-        "report": lambda path: write_json(report, path),
-    }
+    writers = {**results.writers(), "report": lambda path: write_json(report, path)}
     with outputs:
         for role, write in writers.items():
             if outputs.wants(role):
@@ -131,7 +140,7 @@ def _start(text: str):
     from ..engine.start import STARTS
     from ..io import read_transform
 
-    return text if text in (*STARTS, "network") else read_transform(text)
+    return text if text in STARTS else read_transform(text)
 
 
 def _printed(fraction: float, step: str) -> None:
@@ -139,12 +148,17 @@ def _printed(fraction: float, step: str) -> None:
 
 
 def _say(report: dict, written: list[Path]) -> None:
-    model, similarity = report["model"], report["similarity"]
-    print(f"Model {model['name']} ({model['reason']}) on {report['machine']['device']}.")
-    print(
-        f"NMI {similarity['before']:.3f} before, {similarity['start']:.3f} after the start, {similarity['after']:.3f} "
-        f"at the end; {report['folds_percent']:.3f} % folds; {report['seconds']['total']:.1f} s."
-    )
-    for warning in report["warnings"]:
-        print(f"Warning: {warning}")
+    for number, one in enumerate(report.get("frames", [report])):
+        model, similarity = one["model"], one["similarity"]
+        frame = f"Frame {number}: m" if "frames" in report else "M"
+        print(f"{frame}odel {model['name']} ({model['reason']}) on {one['machine']['device']}.")
+        print(
+            f"NMI {similarity['before']:.3f} before, {similarity['start']:.3f} after the start, "
+            f"{similarity['after']:.3f} at the end; {one['folds_percent']:.3f} % folds; "
+            f"{one['seconds']['total']:.1f} s."
+        )
+        for note in one["notes"]:
+            print(note)
+        for warning in one["warnings"]:
+            print(f"Warning: {warning}")
     print("Wrote " + ", ".join(map(str, written)) + ".")

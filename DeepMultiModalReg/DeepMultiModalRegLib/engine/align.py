@@ -46,6 +46,7 @@ def align(
     wide: bool = True,
     seed: int = 0,
     tick: Callable[[float], None] = lambda share: None,
+    steps: tuple[Step, ...] = COARSE + FINE,
 ) -> Affine:
     """The transform (fixed LPS mm to moving LPS mm) of `kind` rigid or affine that tells most of one image from the
     other.
@@ -55,6 +56,7 @@ def align(
     turns about the body's centre are tried on a coarse level, the best go on to the finer ones; else only the base.
     Masks: points are drawn inside the fixed one, and count where they meet the moving one. The same seed gives the
     same transform; the caller's random numbers are not touched. `tick` takes the share done.
+    steps: the levels to go through.
     """
     generator = torch.Generator().manual_seed(seed)
     body = body_points(pair.fixed, pair.fixed_mask)
@@ -62,7 +64,6 @@ def align(
     radius = float((body - centre).square().sum(1).mean().sqrt())
     frame = PoseFrame(base, centre, radius)
     poses = frame.turned(TURN_DEGREES) if wide else torch.zeros(1, frame.numbers)
-    steps = COARSE + FINE
     for number, step in enumerate(steps):
         level = Level.of(pair, body, radius, step, generator, NEAR_OUTSIDE if step in COARSE else 0.0)
         poses, scores = _climbed(level, frame, poses, kind, step)

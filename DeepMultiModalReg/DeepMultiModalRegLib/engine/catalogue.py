@@ -39,6 +39,11 @@ class LoadedModel:
     def dimension(self) -> int:
         return self.method.dimension
 
+    @property
+    def locating(self) -> bool:
+        """Whether it says of one image where it lies (for the start) rather than how a pair differs."""
+        return hasattr(self.method, "locate")
+
     def describe(self) -> dict:
         """For the report."""
         return {"name": self.name, "sha256": self.sha256, "dimension": self.dimension, "reason": self.reason}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core import Grid, Image, InputError
+from ..methods import LOCATING
 from .catalogue import PLACE, LoadedModel, installed_models, load
 from .description import ModelDescription
 from .foreground import CT_BELOW
@@ -35,7 +36,8 @@ def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = Non
     """
     models, broken = installed_models()
     planar = better_in_planes(fixed.grid)
-    usable = [m for m in models if m.dimension == 2 or fixed.grid.dimension == 3]
+    pairwise = [m for m in models if m.method not in LOCATING]
+    usable = [m for m in pairwise if m.dimension == 2 or fixed.grid.dimension == 3]
     if not usable:
         trouble = f" ({broken[0]})" if broken else ""
         raise InputError(

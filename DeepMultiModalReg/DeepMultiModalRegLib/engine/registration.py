@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..core import Affine, Composite, Image, InputError, MemoryShortage, Transform, resample
 from .align import align
-from .body import body_points
 from .catalogue import LoadedModel, load
 from .chain import chained, inverted
 from .checks import check_pair
@@ -21,7 +20,7 @@ from .report import displacement_in_mm, fold_percent, machine, memory, start_in_
 from .result import Result
 from .similarity import Similarity
 from .stages import CancelledCheck, Progress, Stages
-from .start import POSES, check_overlap, first_alignment, pose_base
+from .start import NETWORK, begin, pose_base
 from .warping import warp
 from .working import working_lattice
 
@@ -50,9 +49,9 @@ def register(
 
     fixed, moving: one channel, both 2D or both 3D, any lattice (LPS mm). model: a name of the catalogue, a
     LoadedModel, "rigid" or "affine" (no network: the result is an Affine unless it is refined), or None to let the
-    catalogue choose. start: none | centre | moments | rigid | affine | a Transform (see engine.start). refine: steps at
-    most on each level of engine.refine, 0 for none; 20 do, it ends where nothing is gained. refine_by: mind | mi |
-    ncc | model, see engine.refine.
+    catalogue choose. start: none | centre | moments | rigid | affine | network | a Transform (see
+    engine.start). refine: steps at most on each level of engine.refine, 0 for none; 20 do, it ends where nothing is
+    gained. refine_by: mind | mi | ncc | model, see engine.refine.
     device: auto | cpu | cuda | cuda:N | mps. fixed_mask, moving_mask: on any lattice, above zero counts.
     progress(fraction, step); cancelled() -> bool, asked between steps and batches. fill: intensity outside the moving
     image, guessed if None. translated, inverse: also deliver these. modalities: of fixed and moving, helps the choice
@@ -110,20 +109,18 @@ def _register(
         if refine and refine_by == "model" and described is None:
             raise InputError(f"The model '{chosen.name}' offers no features to refine by; refine by mind, mi or ncc.")
     with stages.step("start", 0.1, 0.2) as tick:
-        body = body_points(fixed, masks[0])
-        first = first_alignment(fixed, moving, start, body, body_points(moving, masks[1]))
-        warnings += check_overlap(body, moving, first, start)
-        if start in POSES:
-            first = align(pair, first, start, True, seed, tick)
+        locating = not classical and chosen.locating
+        begun, body = begin(pair, NETWORK if locating else start, place, seed, tick, chosen if locating else None)
+        first, warnings = begun.transform, warnings + begun.warnings
         similarity = Similarity(fixed, moving, fills[1])
         before, started = similarity(None), similarity(first)
         if before - started > WORSE_START:
             warnings.append("The images agreed better before the start than after it; compare with the start none.")
     run, working, precision, transform = None, None, Precision(place), first
-    if classical:
+    if classical or locating:
         with stages.step(chosen.name, 0.2, 0.7) as tick:
-            base, wide = pose_base(first, start)
-            transform = align(pair, base, chosen.name, wide, seed, tick)
+            kind = chosen.name if classical else "affine"
+            transform = align(pair, pose_base(first), kind, begun.wide, seed, tick)
     else:
         with stages.step("network", 0.2, 0.7) as tick:
             wanted = chosen.dimension, chosen.spacing, chosen.method.multiple
@@ -174,7 +171,7 @@ def _register(
             "machine": machine(precision),
             "model": chosen.describe(),
             "parameters": {
-                "start": start_in_words(start, first), "refine": refine, "device": device, "seed": seed,
+                "start": start_in_words(start, first, begun.report), "refine": refine, "device": device, "seed": seed,
                 "fixed_mask": fixed_mask is not None, "moving_mask": moving_mask is not None, "fill": fills[1],
                 "modalities": list(modalities) if modalities else None,
                 "working": None if working is None else working.describe(), "refine_by": refine_by if refine else None,

@@ -39,13 +39,14 @@ def memory(precision: Precision) -> dict[str, float]:
     return peak_megabytes(precision.device)
 
 
-def start_in_words(start: str | Transform, transform: Transform) -> dict:
-    """How the first alignment was made and what came out."""
+def start_in_words(start: str | Transform, transform: Transform, network: dict | None = None) -> dict:
+    """How the first alignment was made and what came out; network: what the network that made it had to say."""
     dense, affine = split(transform, transform.dimension)
     return {
         "kind": "given" if isinstance(start, Transform) else start,
         "matrix": affine.matrix.tolist(),
         "field": dense is not None,
+        **({"network": network} if network else {}),
     }
 
 

@@ -2,15 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
 from torch import Tensor
 
 from ..core import Affine, Image, InputError, Transform
-from .body import covered
+from .align import COARSE, align
+from .body import body_points, covered
+from .catalogue import LoadedModel
+from .device import Precision
+from .network import Pair
+from .network_start import network_start, starting_model
 from .pose import KINDS
 
 POSES = KINDS  # starts that look at the images: engine.align, from the moments
-STARTS = ("none", "centre", "moments", *POSES)
+NETWORK = "network"  # a network looks at each image alone, a quick look at both corrects it
+STARTS = ("none", "centre", "moments", *POSES, NETWORK)
 FEW = 0.25  # of the fixed image's body within the moving image: less is worth a warning
+
+
+@dataclass(frozen=True)
+class Start:
+    """transform: fixed LPS mm to moving LPS mm. wide: whether a pose search that goes on from here should look at far
+    turns too. report: of the network, empty without one. warnings: sentences."""
+
+    transform: Transform
+    wide: bool
+    report: dict = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def begin(
+    pair: Pair,
+    start: str | Transform,
+    device: torch.device,
+    seed: int = 0,
+    tick: Callable[[float], None] = lambda share: None,
+    model: LoadedModel | None = None,
+) -> tuple[Start, Tensor]:
+    """The start of a pair as `first_alignment` gives it, or "network"; and the fixed image's body (N, D) LPS mm.
+
+    "network": each image's place in a template by the model that finds poses (or `model`), engine.network_start, then
+    the two coarse levels of engine.align, which correct turn, shift and scale together. Where the network is not sure,
+    the moments, with a warning. Raises InputError for an unknown start, one without overlap, or a missing model.
+    """
+    bodies = body_points(pair.fixed, pair.fixed_mask), body_points(pair.moving, pair.moving_mask)
+    named, report, warnings = start, {}, []
+    if start == NETWORK:
+        model = starting_model(pair.fixed.grid.dimension) if model is None else model
+        found = network_start(pair, bodies, model, Precision.best(device))
+        named, report, warnings = found.transform or "moments", found.report, found.warnings
+    first = first_alignment(pair.fixed, pair.moving, named, *bodies)
+    warnings += check_overlap(bodies[0], pair.moving, first, start)
+    if start == NETWORK and named != "moments":
+        first = align(pair, first, "affine", False, seed, tick, COARSE)
+    elif start in POSES:
+        first = align(pair, first, start, True, seed, tick)
+    return Start(first, named in ("centre", "moments"), report, warnings), bodies[0]
 
 
 def first_alignment(
@@ -37,17 +87,14 @@ def first_alignment(
         return _translation(moving.grid.centre - fixed.grid.centre)
     if start == "moments" or start in POSES:
         return _translation(moving_body.mean(0) - fixed_body.mean(0))
-    if start == "network":
-        raise InputError("The start 'network' is not offered yet; choose moments, centre, none or give a transform.")
     raise InputError(f"The start '{start}' is not known; choose one of {', '.join(STARTS)} or give a transform.")
 
 
-def pose_base(start: Transform, named: str | Transform) -> tuple[Affine, bool]:
-    """Where `align` begins after the start, and whether to look for turns far from there: not where the start says
-    that the images lie right already. Raises InputError for a start with a field: a pose cannot follow it."""
+def pose_base(start: Transform) -> Affine:
+    """Where `align` begins after the start. Raises InputError for a start with a field: a pose cannot follow it."""
     if not isinstance(start, Affine):
         raise InputError("A rigid or affine registration starts from an affine transform, not from a field; give one.")
-    return start, named in ("centre", "moments")
+    return start
 
 
 def _translation(shift: Tensor) -> Affine:

@@ -10,9 +10,13 @@ from .base import Method, MethodOutput
 # name in model.yaml: (module, class); imported when asked for, so that one method's trouble is not another's
 METHODS = {
     "equivariant": ("equivariant", "Equivariant"),
+    "equivariant_volume": ("equivariant_volume", "EquivariantVolume"),
     "hierarchical": ("hierarchical", "Hierarchical"),
     "innreg": ("innreg", "Innreg"),
 }
+
+# they look at one image at a time and say where it lies: for the start, not chosen by themselves for a pair
+LOCATING = frozenset({"equivariant", "equivariant_volume"})
 
 
 def build(name: str, dimension: int, settings: dict | None = None) -> Method:
@@ -30,4 +34,4 @@ def build(name: str, dimension: int, settings: dict | None = None) -> Method:
         ) from None
 
 
-__all__ = ["METHODS", "Method", "MethodOutput", "build"]
+__all__ = ["LOCATING", "METHODS", "Method", "MethodOutput", "build"]

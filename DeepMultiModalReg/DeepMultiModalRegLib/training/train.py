@@ -19,11 +19,13 @@ from .hierarchical import HierarchicalObjective
 from .initial import begin
 from .innreg import InnregObjective
 from .pairs import PairSampler, Recipe
+from .pose_train import train_poses
 from .subjects import load_subjects
 from .trainer import Trainer
 
 OBJECTIVES = {"hierarchical": HierarchicalObjective, "innreg": InnregObjective}
 CONFIGS = Path(__file__).parent / "configs"
+SCHEMAS = {"equivariant_volume": "pose.schema.json"}  # a network that looks at one image is trained in its own way
 
 
 def read_config(config: str | Path) -> dict:
@@ -35,7 +37,8 @@ def read_config(config: str | Path) -> dict:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         raise InputError(f"There is no training configuration '{config}'; give a YAML file or one of {known}.")
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    schema = json.loads((CONFIGS / "training.schema.json").read_text(encoding="utf-8"))
+    kind = settings.get("method") if isinstance(settings, dict) else None
+    schema = json.loads((CONFIGS / SCHEMAS.get(str(kind), "training.schema.json")).read_text(encoding="utf-8"))
     if found := violations(settings, schema):
         raise InputError(
             f"The training configuration {path} is not valid: {'; '.join(found[:5])}. Correct it and try again."
@@ -74,6 +77,8 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
     settings = read_config(config)
     training = settings["training"]
     torch.set_num_threads(training.get("threads") or torch.get_num_threads())
+    if settings["method"] == "equivariant_volume":
+        return train_poses(settings, data_folder(), Path(out), resume, seconds)
     torch.manual_seed(training["seed"])
     method = build(settings["method"], settings["dimension"], settings["settings"])
     if "initial" in settings and not resume:
