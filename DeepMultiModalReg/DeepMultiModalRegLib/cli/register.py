@@ -101,7 +101,7 @@ def run(options: argparse.Namespace, interrupt: Interrupt) -> int:
         moving = read_picture(options.moving, options.moving_channel, frame)
         progress = _printed if options.progress or sys.stderr.isatty() else None
         case = Case(options, start, fixed, moving, masks, labels)
-        results.add(case.registered(outputs, progress, interrupt.wished))
+        results.add(case.registered(progress, interrupt.wished))
     report = {
         "command": "register", "started": started.isoformat(timespec="seconds"),
         "inputs": {role: str(path) for role, path in inputs.items() if path is not None},

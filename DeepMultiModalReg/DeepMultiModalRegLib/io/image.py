@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
@@ -12,68 +11,72 @@ import torch
 
 from ..core import Grid, Image, InputError
 from .atomic import replacing
-from .nifti import check_nifti
+from .picture import Picture, picture_of
 from .pixel import PixelInfo
+from .reading import count_frames, last_line, read_sitk
 
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".png")
 _COMPRESSED = (".nrrd", ".nhdr", ".mha", ".mhd", ".png")
 
+__all__ = [
+    "WRITTEN", "count_frames", "grid_of", "read_image", "read_picture", "read_sitk", "sitk_from", "suffix_of",
+    "write_image", "write_series_of", "write_sitk",
+]  # fmt: skip
 
-def read_image(path: str | os.PathLike) -> tuple[Image, PixelInfo]:
-    """The scalar image in a file (NIfTI, NRRD, MetaImage, PNG, DICOM, ...) or of a folder with one DICOM series.
 
-    Returns an Image of one channel, on its lattice in LPS mm, and the file's pixel type. A 3D file of one slice stays
-    3D; a 2D file stays 2D. The voxels keep the file's type where torch computes with it (see PixelInfo.in_memory).
-    A grey picture that was saved in colour (three equal components) is read as grey.
-    Raises InputError: missing, unreadable or cut off, not 2D or 3D, colour or several components, complex, empty,
-    spacing of zero, singular axes, DICOM slices unevenly spaced.
+def read_picture(path: str | os.PathLike, channel: str | int | None = None, frame: int | None = None) -> Picture:
+    """The image in a file (NIfTI, NRRD, MetaImage, PNG, DICOM, ...) or of a folder with one DICOM series: one channel
+    of it to register, all of it to resample, and what was chosen to get there.
+
+    channel: "luminance", "length" (root of the sum of squares) or a number from 0; None takes the luminance of a
+    picture in colour and the length of any other vector. frame: of a sequence (4D file), counted from 0. A 3D file of
+    one slice stays 3D; a 2D file stays 2D. The voxels keep the file's type where torch computes with it (see
+    PixelInfo.in_memory). Raises InputError: missing, unreadable or cut off, not 2D or 3D, complex, empty, no such
+    channel or frame, spacing of zero, singular axes, DICOM slices unevenly spaced.
     """
     path = Path(path)
-    picture = _one_component(read_sitk(path), path)
-    array = sitk.GetArrayFromImage(picture)
-    pixel = PixelInfo(array.dtype.name)
-    voxels = torch.from_numpy(np.ascontiguousarray(array.astype(pixel.in_memory, copy=False)))
+    picture = read_sitk(path, frame)
     try:
-        return Image(voxels[None], grid_of(picture)), pixel
+        grid = grid_of(picture)
     except InputError as error:  # the lattice does not know its file
         raise InputError(str(error).replace("The image", f"The image {path}", 1)) from error
+    return picture_of(picture, grid, path, channel, frame)
+
+
+def read_image(path: str | os.PathLike) -> tuple[Image, PixelInfo]:
+    """The image of one channel that read_picture finds, and the file's pixel type."""
+    picture = read_picture(path)
+    return picture.image, picture.pixel
 
 
 def write_image(image: Image, path: str | os.PathLike, pixel: PixelInfo | None = None) -> None:
     """image as .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd or (2D, 8 or 16 bit) .png; several channels as vector pixels.
 
     pixel: the type to write (the moving image's, say), rounded and clamped to it; by default the tensor's own.
-    The file appears whole or not at all. Raises InputError for an unknown format or an unwritable place.
+    The file appears whole or not at all. Raises InputError for an unknown format, one that cannot hold the image, or
+    an unwritable place.
     """
     path = Path(path)
-    if suffix_of(path) not in WRITTEN:
-        raise InputError(f"The output {path} has no known image format; name it with one of {', '.join(WRITTEN)}.")
-    array = image.tensor.detach().cpu()
-    array = (array.float() if array.dtype in (torch.bfloat16, torch.float16) else array).numpy()
-    array = array.astype(np.uint8) if array.dtype == np.bool_ else array
-    if pixel is not None:
-        array = pixel.convert(array)
-    if suffix_of(path) == ".png" and (image.grid.dimension != 2 or array.dtype not in (np.uint8, np.uint16)):
-        raise InputError(f"The output {path} cannot hold this image: PNG takes 2D, 8 or 16 bit; use .nrrd instead.")
+    array = _array_of(image, pixel)
+    _check_format(image.grid, array.dtype, path)
     write_sitk(sitk_from(array, image.grid), path)
 
 
-def read_sitk(path: Path) -> sitk.Image:
-    """The file's or series' SimpleITK image, whatever its components; InputError where it cannot be read."""
-    if not path.exists():
-        raise InputError(f"The image {path} does not exist; check its name and folder.")
-    try:
-        if path.is_dir():
-            return _read_series(path)
-        check_nifti(path)
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        _refuse_dimensions(reader.GetSize(), path)
-        picture = reader.Execute()
-    except (RuntimeError, MemoryError) as error:
-        raise InputError(_reason(path, str(error))) from error
-    return _without_trailing_ones(picture)
+def write_series_of(images: list[Image], path: str | os.PathLike, pixel: PixelInfo | None = None) -> None:
+    """images on one 3D lattice as the frames of a 4D file (a step of 1 along the fourth axis); as write_image."""
+    path = Path(path)
+    grid = images[0].grid
+    array = np.stack([_array_of(image, pixel) for image in images])  # (T, C, K, J, I)
+    _check_format(grid, array.dtype, path)
+    d = grid.dimension + 1
+    vector = array.shape[1] > 1
+    picture = sitk.GetImageFromArray(np.moveaxis(array, 1, -1) if vector else array[:, 0], isVector=vector)
+    whole = np.eye(d)
+    whole[:-1, :-1] = np.reshape(grid.direction, (d - 1, d - 1))
+    picture.SetSpacing([*grid.spacing, 1.0])
+    picture.SetOrigin([*grid.origin, 0.0])
+    picture.SetDirection(whole.ravel().tolist())
+    write_sitk(picture, path)
 
 
 def write_sitk(picture: sitk.Image, path: Path) -> None:
@@ -86,7 +89,7 @@ def write_sitk(picture: sitk.Image, path: Path) -> None:
             sitk.WriteImage(picture, str(temporary), useCompression=suffix_of(path) in _COMPRESSED)
         except RuntimeError as error:
             raise InputError(
-                f"The output {path} cannot be written ({_last_line(str(error))}); check the space on the disk, "
+                f"The output {path} cannot be written ({last_line(str(error))}); check the space on the disk, "
                 "or write .nrrd instead."
             ) from error
 
@@ -119,73 +122,19 @@ def suffix_of(path: str | os.PathLike) -> str:
     return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 
 
-def _read_series(folder: Path) -> sitk.Image:
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if not series:
-        raise InputError(f"The folder {folder} holds no DICOM series; give a DICOM folder or an image file.")
-    if len(series) > 1:
-        raise InputError(
-            f"The folder {folder} holds {len(series)} DICOM series; put the one to register into a folder of its own."
-        )
-    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(files)
-    reader.MetaDataDictionaryArrayUpdateOn()
-    picture = reader.Execute()
-    _refuse_dimensions(picture.GetSize(), folder)
-    key = "0020|0032"  # ImagePositionPatient
-    if len(files) > 2 and all(reader.HasMetaDataKey(n, key) for n in range(len(files))):
-        position = np.array([[float(v) for v in reader.GetMetaData(n, key).split("\\")] for n in range(len(files))])
-        gaps = np.linalg.norm(np.diff(position, axis=0), axis=1)
-        if gaps.max() > 1.5 * gaps.min():
-            raise InputError(
-                f"The DICOM slices in {folder} are not evenly spaced ({gaps.min():.2f} to {gaps.max():.2f} mm apart): "
-                "some are missing or doubled. Export the whole series again, or resample it."
-            )
-    return _without_trailing_ones(picture)
+def _array_of(image: Image, pixel: PixelInfo | None) -> np.ndarray:
+    array = image.tensor.detach().cpu()
+    array = (array.float() if array.dtype in (torch.bfloat16, torch.float16) else array).numpy()
+    array = array.astype(np.uint8) if array.dtype == np.bool_ else array
+    return array if pixel is None else pixel.convert(array)
 
 
-def _refuse_dimensions(size: tuple[int, ...], path: Path) -> None:
-    if len(size) < 2 or math.prod(size[3:]) > 1:
-        shape = "x".join(map(str, size))
-        raise InputError(
-            f"The image {path} has {len(size)} dimensions ({shape}); extract one 2D or 3D frame of it and give that."
-        )
-
-
-def _without_trailing_ones(picture: sitk.Image) -> sitk.Image:
-    if picture.GetDimension() <= 3:
-        return picture
-    size = list(picture.GetSize())
-    return sitk.Extract(picture, size[:3] + [0] * (len(size) - 3), [0] * len(size))
-
-
-def _one_component(picture: sitk.Image, path: Path) -> sitk.Image:
-    components = picture.GetNumberOfComponentsPerPixel()
-    if components > 1:
-        if components in (3, 4):
-            colours = sitk.GetArrayViewFromImage(picture)[..., :3]
-            if (colours == colours[..., :1]).all():
-                return sitk.VectorIndexSelectionCast(picture, 0)
-        raise InputError(
-            f"The image {path} is in colour or has several components a voxel; convert it to one component first "
-            "(in Slicer: module Vector to Scalar Volume)."
-        )
-    if "complex" in picture.GetPixelIDTypeAsString():
-        raise InputError(f"The image {path} has complex voxels; save its magnitude and give that.")
-    return picture
-
-
-def _reason(path: Path, message: str) -> str:
-    if "spacing" in message.lower():
-        return f"The image {path} has a voxel spacing of zero; repair its header with the true spacing in mm."
-    if "determinant" in message or "orthonormal" in message:
-        return f"The image {path} has singular or sheared axes (they place no voxel); repair its header."
-    return f"The image {path} cannot be read ({_last_line(message)}); it may be damaged, cut off, or not an image."
-
-
-def _last_line(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    if not lines:
-        return "no reason given"
-    return lines[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ").rstrip(".")
+def _check_format(grid: Grid, dtype: np.dtype, path: Path) -> None:
+    if suffix_of(path) not in WRITTEN:
+        raise InputError(f"The output {path} has no known image format; name it with one of {', '.join(WRITTEN)}.")
+    if suffix_of(path) == ".png" and (grid.dimension != 2 or dtype not in (np.uint8, np.uint16)):
+        raise InputError(f"The output {path} cannot hold this image: PNG takes 2D, 8 or 16 bit; use .nrrd instead.")
+    axes = np.reshape(grid.direction, (grid.dimension,) * 2)
+    if suffix_of(path) in (".nii", ".nii.gz") and np.abs(axes.T @ axes - np.eye(grid.dimension)).max() > 1e-4:
+        # ITK would make the axes upright and so move the voxels
+        raise InputError(f"The output {path} cannot hold sheared axes as ITK writes NIfTI; use .nrrd or .mha instead.")

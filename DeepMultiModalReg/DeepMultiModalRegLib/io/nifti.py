@@ -1,4 +1,5 @@
-"""What ITK's NIfTI reader passes in silence: a file that is cut off (read as zeros), a zero spacing (read as 1 mm)."""
+"""What ITK's NIfTI reader passes in silence: a file that is cut off (read as zeros), a zero spacing (read as 1 mm); and
+what it cannot hold: sheared axes."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import math
 import struct
 import zlib
 from pathlib import Path
+
+import numpy as np
 
 from ..core.errors import InputError
 
@@ -41,8 +44,37 @@ def check_nifti(path: Path) -> None:
         raise InputError(
             f"The image {path} is cut off: {found} of {expected} bytes are there; copy or export it again."
         )
+    if header[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c"):  # 540: ITK reads no such files
+        raise InputError(f"The image {path} is a NIfTI file of version 2; save it as version 1 or as .nrrd.")
     if any(s == 0 for n, s in zip(size, spacing, strict=True) if n > 1):
         raise InputError(f"The image {path} has a voxel spacing of zero; repair its header with the true one in mm.")
+
+
+def axes_of_nifti(path: Path) -> tuple[list[float], list[float], list[float]] | None:
+    """(spacing, origin, direction) in LPS mm by the sform of a NIfTI file (axes of any length, at any angle), or None
+    where it has none or it places no voxel."""
+    with path.open("rb") as raw:
+        opened = gzip.open if raw.read(2) == b"\x1f\x8b" else open
+    with opened(path, "rb") as file:
+        header = file.read(_HEADER_BYTES)
+    for order in "<>":
+        if len(header) >= 348 and struct.unpack_from(order + "i", header)[0] == 348:
+            code, rows = struct.unpack_from(order + "h", header, 254)[0], struct.unpack_from(order + "12f", header, 280)
+            unit = header[123] & 7
+        else:
+            continue
+        millimetres = {1: 1000.0, 3: 0.001}.get(unit, 1.0)  # metres, micrometres; else mm
+        matrix = np.diag([-1.0, -1.0, 1.0]) @ (np.array(rows, dtype=np.float64).reshape(3, 4) * millimetres)
+        spacing = np.linalg.norm(matrix[:, :3], axis=0)
+        if code <= 0 or not np.isfinite(matrix).all() or spacing.min() <= 0:
+            return None
+        axes = matrix[:, :3] / spacing
+        return (spacing.tolist(), matrix[:, 3].tolist(), axes.ravel().tolist()) if _places(axes) else None
+    return None
+
+
+def _places(axes: np.ndarray) -> bool:
+    return abs(np.linalg.det(axes)) > 1e-3
 
 
 def _described(header: bytes) -> tuple[list[int], list[float], int] | None:

@@ -10,6 +10,7 @@ from ..core.errors import InputError
 
 # torch computes with few unsigned types: the others are read into the next type that holds their values.
 _IN_MEMORY = {"uint16": "int32", "uint32": "int64", "uint64": "float64", "float16": "float32"}
+_SLAB = 1 << 22  # numbers converted at once
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class PixelInfo:
             return array
         if wanted.kind == "f":
             return array.astype(wanted)
+        if array.size > _SLAB and array.ndim > 1:  # in parts: the way through doubles takes many times the voxels
+            out = np.empty(array.shape, wanted)
+            whole, flat = out.reshape(-1), array.reshape(-1)
+            for first in range(0, flat.size, _SLAB):
+                whole[first : first + _SLAB] = self.convert(flat[first : first + _SLAB])
+            return out
         if array.dtype.kind == "f":
             array = np.nan_to_num(np.rint(array.astype(np.float64)), nan=0.0)
         limits = np.iinfo(wanted)
