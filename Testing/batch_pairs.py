@@ -1,4 +1,4 @@
-"""Small pairs, a list of them and a model with random weights, for tests of the batch."""
+"""Small pairs, a list of them, a model with random weights and a worker without a process, for tests of the batch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,32 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 from fakes import phantom, write_tiny_model
 from lattices import make_grid, rotation, sitk_image
 
+from DeepMultiModalRegLib.batch import work, worker
+
 MODEL = "hierarchical-t1t2-3d"
+
+
+class Here:
+    """A worker in this process: what a batch decides needs no other ones to be seen."""
+
+    def __init__(self, events, threads, log, lock=None) -> None:
+        self._events, self._threads, self.ready = events, threads, False
+        events.put((self, {"event": "ready"}))
+
+    def give(self, job: dict) -> None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            worker._do(job, work.compute, lambda event, **facts: self._events.put((self, {"event": event, **facts})))
+        finally:
+            torch.set_num_threads(before)
+
+    def end(self) -> None:
+        pass
 
 
 def write_pairs(folder: Path, count: int) -> list[dict[str, str]]:

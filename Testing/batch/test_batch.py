@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from batch_pairs import MODEL, results, write_list, write_models, write_pairs
+from batch_pairs import MODEL, Here, results, write_list, write_models, write_pairs
 
-from DeepMultiModalRegLib.batch import work, worker
 from DeepMultiModalRegLib.cli import main
 from DeepMultiModalRegLib.engine import register
 from DeepMultiModalRegLib.io import read_image, read_transform
@@ -55,25 +54,6 @@ def quietly(*arguments, **named) -> tuple[int, list[dict], str]:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = batch(*arguments, "--json", **named)
     return code, [json.loads(line) for line in out.getvalue().splitlines()], err.getvalue()
-
-
-class Here:
-    """A worker in this process: what a batch decides needs no other ones to be seen."""
-
-    def __init__(self, events, threads, log, lock=None) -> None:
-        self._events, self._threads, self.ready = events, threads, False
-        events.put((self, {"event": "ready"}))
-
-    def give(self, job: dict) -> None:
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
-            worker._do(job, work.compute, lambda event, **facts: self._events.put((self, {"event": event, **facts})))
-        finally:
-            torch.set_num_threads(before)
-
-    def end(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -241,8 +221,7 @@ def test_a_worker_that_is_killed_costs_its_case_only_and_alone_it_is_tried_again
     process = command(place, out, "--jobs", "2", "--json")
     _wait_for_a_case(process, out)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
+    os.kill(int(children[0]), signal.SIGKILL)
     events = [json.loads(line) for line in process.stdout.read().splitlines()]
     assert process.wait(timeout=60) == 2, process.stderr.read()
     assert computed(events) == {"p0", "p1", "p2", "p3", "../broken"} and events[-1]["failed"] == 1
