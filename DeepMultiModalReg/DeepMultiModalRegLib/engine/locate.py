@@ -1,7 +1,8 @@
-"""Locate: where one image lies in the template, by a network that looks at it once or a few times."""
+"""Locate: where one image lies in the template, by a network that looks at it a few times."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,19 +15,28 @@ from .intensity import normalise
 from .masks import Mask
 from .reduce import averaged
 
-BODY_VOXELS = 13.0  # the body's root-mean-square radius in voxels of the first look, as in training
-BRAIN_MM = 4.3  # template mm to a voxel of the second look, which the first one's answer frames
-FINER = 0.6  # of the first look's spacing: what the image is averaged to, once for all looks
+FINER = 0.5  # of the scan's spacing: what the image is averaged to, once for all looks
+
+
+def _between() -> Tensor:
+    """(3, 3): turned by 63 degrees about a cube's diagonal's neighbour, as far as can be from all 24 of a cube."""
+    a = 2**0.5 - 1
+    skew = torch.tensor([[0.0, -a, 1.0], [a, 0.0, -1.0], [-1.0, 1.0, 0.0]], dtype=torch.float64) * a
+    eye = torch.eye(3, dtype=torch.float64)
+    return torch.linalg.solve(eye - skew, eye + skew)  # Cayley's map of Rodrigues' vector (1, 1, a) a
+
+
+BETWEEN = _between()
 
 
 @dataclass(frozen=True)
 class Location:
     """to_template: LPS mm of the image to LPS mm of the template. doubt: mm, what the network expects to be off by and
-    how far its voxels disagree. looks: how often the network looked."""
+    how far its voxels disagree. scans: how often the network looked from all sides."""
 
     to_template: Affine
     doubt: float
-    looks: int
+    scans: int
 
 
 def locate(
@@ -34,15 +44,15 @@ def locate(
 ) -> Location:
     """Where `image` lies, by `method` (methods.equivariant_volume).
 
-    The first look is along the scanner's axes, framed by the body (N, 3) LPS mm; the second upright, framed by the
-    first one's answer (the published two steps). Where that leaves a doubt above `sure` mm, the image is looked at from
-    the other sides of a cube as well, and the surest answer counts: equivariance gives every one of them back.
+    A scan (24 sides of a cube along the scanner's axes, framed by the body (N, 3) LPS mm) is followed by a look at the
+    brain upright, framed by the scan's answer: the published two steps. Where that leaves a doubt above `sure` mm, a
+    cube turned to lie between those sides is scanned as well, and the surest answer counts.
     """
     view = _View(method, image, mask, fill, body, precision)
-    best = view.upright(view.first(TURNS[:1]))
+    best = view.upright(view.scan(torch.eye(3)))
     if best.doubt > sure:
-        best = min(best, view.upright(view.first(TURNS[1:])), key=lambda found: found.doubt)
-    return Location(best.to_template, best.doubt, view.looks)
+        best = min(best, view.upright(view.scan(BETWEEN)), key=_doubt)
+    return Location(best.to_template, best.doubt, view.scans)
 
 
 def locate_slice(
@@ -65,42 +75,42 @@ class _View:
     """Looks at one image on lattices of the method's size, however they are turned."""
 
     def __init__(self, method, image: Image, mask: Mask | None, fill: float, body: Tensor, precision: Precision):
-        self.method, self.mask, self.fill, self.precision, self.looks = method, mask, fill, precision, 0
+        self.method, self.mask, self.fill, self.precision, self.scans = method, mask, fill, precision, 0
         self.centre = body.mean(0)
         radius = float((body - self.centre).square().sum(1).mean().sqrt())
-        self.spacing = max(radius, 1e-3) / BODY_VOXELS
+        self.spacing = max(radius, 1e-3) / method.body_voxels
         n = method.size
         self.image = averaged(image, Grid.regular((n, n, n), self.spacing * FINER, self.centre))
 
-    def first(self, turns: Tensor) -> Location:
-        """The surest of the answers to the body seen from several sides; turns (K, 3, 3)."""
-        found = self._look([self._grid(turn, self.spacing, self.centre) for turn in turns])
-        return min(found, key=lambda f: f.doubt)
+    def scan(self, turn: Tensor) -> Location:
+        """The surest of the answers to the body seen from the sides of a cube turned by (3, 3)."""
+        self.scans += 1
+        return self._look(self._grid(turn, self.spacing, self.centre), self.method.scan)
 
     def upright(self, found: Location) -> Location:
         """The answer to the brain turned upright by `found`; `found` itself where that was surer."""
-        back = torch.linalg.inv(found.to_template.linear)
-        u, s, vh = torch.linalg.svd(back)
-        spacing = BRAIN_MM * float(s.prod()) ** (1 / 3)
-        grid = self._grid(u @ vh, spacing, found.to_template.inverse().translation)
-        return min(found, *self._look([grid]), key=lambda f: f.doubt)
+        back = found.to_template.inverse()
+        u, s, vh = torch.linalg.svd(back.linear)
+        spacing = self.method.brain_mm * float(s.prod()) ** (1 / 3)
+        return min(found, self._look(self._grid(u @ vh, spacing, back.translation), self.method.locate), key=_doubt)
 
     def _grid(self, turn: Tensor, spacing: float, centre: Tensor) -> Grid:
         n = self.method.size
         origin = centre - turn.double() @ torch.full((3,), (n - 1) / 2 * spacing, dtype=torch.float64)
         return Grid((n,) * 3, (spacing,) * 3, tuple(origin.tolist()), tuple(turn.double().flatten().tolist()))
 
-    def _look(self, grids: list[Grid]) -> list[Location]:
-        self.looks += len(grids)
-        seen = torch.stack([_seen(self.image, self.mask, self.fill, grid) for grid in grids]).to(self.precision.device)
+    def _look(self, grid: Grid, look: Callable) -> Location:
+        self.method.to(self.precision.device)
+        seen = _seen(self.image, self.mask, self.fill, grid)[None].to(self.precision.device)
         with torch.no_grad(), self.precision.autocast():
-            found = self.method.to(self.precision.device).locate(seen)
+            found = look(seen)
         middle = torch.eye(4, dtype=torch.float64)
         middle[:3, 3] = -(self.method.size - 1) / 2
-        answers = []
-        for grid, matrix, doubt in zip(grids, found.matrix.double().cpu(), found.doubt.tolist(), strict=True):
-            answers.append(Location(Affine(matrix @ middle @ grid.inverse_matrix), doubt, 1))
-        return answers
+        return Location(Affine(found.matrix[0].double().cpu() @ middle @ grid.inverse_matrix), float(found.doubt[0]), 1)
+
+
+def _doubt(found: Location) -> float:
+    return found.doubt
 
 
 def _seen(image: Image, mask: Mask | None, fill: float, grid: Grid) -> Tensor:
@@ -110,16 +120,3 @@ def _seen(image: Image, mask: Mask | None, fill: float, grid: Grid) -> Tensor:
         return normalise(tensor)
     inside = mask.on(grid)
     return normalise(torch.where(inside, tensor, torch.full_like(tensor, fill))) * inside
-
-
-def _turns() -> Tensor:
-    """(12, 3, 3): the turns of a tetrahedron, that is half turns about the axes and third turns about a cube's
-    diagonals, none first: no pose is further than a quarter turn from one of them."""
-    eye = torch.eye(3, dtype=torch.float64)
-    cycle = eye[[1, 2, 0]]
-    signs = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
-    half = [torch.diag(torch.tensor(s, dtype=torch.float64)) for s in signs]
-    return torch.stack([h @ c for c in (eye, cycle, cycle @ cycle) for h in half])
-
-
-TURNS = _turns()

@@ -59,7 +59,7 @@ def network_start(pair: Pair, bodies: tuple[Tensor, Tensor], model: LoadedModel,
     report = {
         "model": model.describe(),
         "doubt_mm": [round(place.doubt, 2) for place in found],
-        "looks": [place.looks for place in found],
+        "scans": [place.scans for place in found],
         "believed": not unsure,
     }
     if unsure:

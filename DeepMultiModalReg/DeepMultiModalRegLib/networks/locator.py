@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,10 +50,13 @@ class Locator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.encoder[0](self.stem(x))
         levels = []
-        for down, encode in zip(self.down, self.encoder[1:], strict=True):
+        for down, encode in zip(self.down[:-1], self.encoder[1:-1], strict=True):
             levels.append(y)
             y = encode(down(y))
-        y = self.bottom(y)
+        levels.append(y)
+        # oneDNN 3's bfloat16 gradients of a convolution on 2x2x2 voxels are wrong, and not finite now and then
+        with torch.autocast(x.device.type, enabled=False):
+            y = self.bottom(self.encoder[-1](self.down[-1](y.float())))
         for up, decode in zip(reversed(self.up), reversed(self.decoder), strict=True):
             y = decode(F.interpolate(up(y), scale_factor=2, mode="nearest") + levels.pop())
         return self.head(y)

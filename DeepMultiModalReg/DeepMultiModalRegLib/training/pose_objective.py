@@ -25,16 +25,17 @@ class PoseObjective:
         away = (coordinates - batch.places).abs().sum(-1) / UNIT_MM  # (N, M)
         mass = batch.shown * OUTSIDE + batch.brain * (1 - OUTSIDE)
         mass = mass / mass.sum(1, keepdim=True).clamp(min=1)
+        known = batch.known / batch.known.sum().clamp(min=1)
         # Laplace's law: what the network says of its own error learns from the error, not the other way round
         sure = away.detach() / (spread.exp() + 1e-3) + 3 * spread
         points = block_points(tuple(batch.images.shape[2:]), coordinates)
         matrix, _, _ = fit(points, coordinates, spread.detach(), brain.detach())
         apart = corner_distance(matrix, batch.matrix) / UNIT_MM
         return {
-            "places": (mass * away).sum(1).mean(),
+            "places": (known * (mass * away).sum(1)).sum(),
             "sureness": (mass * sure).sum(1).mean(),
             "brain": F.binary_cross_entropy_with_logits(brain, batch.brain.float()),
-            "pose": (apart / (apart + FAR)).mean(),
+            "pose": (known * apart / (apart + FAR)).sum(),
             "equivariance": self._equivariance(matrix, batch),
         }
 
@@ -47,7 +48,9 @@ class PoseObjective:
         true = batch.matrix @ torch.linalg.inv(batch.lattice)
         groups = home.reshape(-1, self.each, 4, 4)
         apart = corner_distance(groups[:, :1], groups[:, 1:], true.reshape(-1, self.each, 4, 4)[:, 1:]) / UNIT_MM
-        return (apart / (apart + FAR)).mean()
+        known = batch.known.reshape(-1, self.each)
+        both = known[:, :1] * known[:, 1:]
+        return (both * apart / (apart + FAR)).sum() / both.sum().clamp(min=1)
 
 
 def corner_distance(one: Tensor, other: Tensor, true: Tensor | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,35 +11,36 @@ from torch.nn import functional as F
 
 from ..engine.foreground import threshold
 from ..engine.intensity import normalise
+from ..methods.equivariant_volume import EquivariantVolume
 from .deformation import uniform
 from .pose_contrast import draw_kind, grey_levels, stripped
 from .pose_subjects import PoseSubject
 from .synthesis import blur, thick_slices
 
-BODY_VOXELS = 13.0  # the body's root-mean-square radius in voxels of the lattice: engine.locate frames images so
-BRAIN_MM = 4.3  # template mm to a voxel in the second look, which is framed by the first one's answer
-
 
 @dataclass(frozen=True)
 class PoseRanges:
-    """degrees: largest turn; upright: share of images turned by less than `near` degrees, half of those framed by the
-    brain instead of the body; jitter: voxels that the framing is off by; scale, shear: log scale and shear; warp:
-    voxels."""
+    """degrees: largest turn of which places are learned; far: share of images turned further, up to half a turn, of
+    which it is learned to be unsure; upright: share of the others turned by less than `near` degrees, half of those
+    framed by the brain instead of the body; jitter: voxels that the framing is off by; scale, shear: log scale and
+    shear; warp: voxels."""
 
-    degrees: float = 180.0
+    degrees: float = 75.0
+    far: float = 0.3
     upright: float = 0.3
-    near: float = 40.0
-    jitter: float = 2.5
+    near: float = 30.0
+    jitter: float = 1.6
     scale: float = 0.15
     shear: float = 0.06
-    warp: float = 0.7
+    warp: float = 0.5
 
 
 @dataclass
 class PoseBatch:
     """images: (N, 1, *shape) in [0, 1]; matrix: (N, 4, 4) true map of the lattice's index less its middle to template
     mm; places: (N, M, 3) template mm of the blocks of two voxels a side, the smooth warp included; shown: (N, M) bool,
-    tissue in view; brain: (N, M) bool; kinds: what each image is; lattice: (N, 4, 4) index to the subject's LPS mm."""
+    tissue in view; brain: (N, M) bool; kinds: what each image is; lattice: (N, 4, 4) index to the subject's LPS mm;
+    known: (N,) 1 where places are to be learned, 0 for the far turns."""
 
     images: Tensor
     matrix: Tensor
@@ -48,6 +49,7 @@ class PoseBatch:
     brain: Tensor
     kinds: list[str]
     lattice: Tensor
+    known: Tensor
 
 
 @dataclass
@@ -68,11 +70,14 @@ class PoseSampler:
     """Draws batches. groups: share of each group of subjects ("labelmaps": 0.5, ...); real: share of real images where
     there are any."""
 
-    def __init__(self, subjects: list[PoseSubject], groups: dict[str, float], size: int, real: float = 0.6) -> None:
+    def __init__(
+        self, subjects: list[PoseSubject], groups: dict[str, float], method: EquivariantVolume, real: float = 0.6
+    ) -> None:
         self.groups = {g: [s for s in subjects if s.name.split("/")[0] == g] for g in groups}
         self.groups = {g: members for g, members in self.groups.items() if members}
         self.shares = torch.tensor([float(groups[g]) for g in self.groups])
-        self.size, self.real = size, real
+        self.size, self.body_voxels, self.brain_mm = method.size, method.body_voxels, method.brain_mm
+        self.real = real
 
     def draw(self, count: int, each: int, ranges: PoseRanges, generator: torch.Generator) -> PoseBatch:
         """`count` rendered heads in `each` poses, side by side."""
@@ -128,15 +133,17 @@ class PoseSampler:
         """One lattice laid over a rendered head: image and truth, as the fields of PoseBatch."""
         subject, n = rendered.subject, self.size
         chance = torch.rand(4, generator=generator)
-        near = bool(chance[0] < ranges.upright)
-        turn = random_rotation(min(ranges.near, ranges.degrees) if near else ranges.degrees, generator)
+        far = bool(chance[2] < ranges.far)
+        near = not far and bool(chance[0] < ranges.upright)
+        most = 180.0 if far else ranges.near if near else ranges.degrees
+        turn = random_rotation(ranges.degrees if far else 0.0, most, generator)
         upright = subject.to_template[:3, :3].double()
         u, _, vh = torch.linalg.svd(upright)
         back = (u @ vh).T  # template axes to the subject's
-        middle, spacing = rendered.middle, rendered.radius / BODY_VOXELS
+        middle, spacing = rendered.middle, rendered.radius / self.body_voxels
         if near and chance[1] < 0.5:  # the second look: framed by the brain, its middle at the template's origin
             middle = -torch.linalg.solve(upright, subject.to_template[:3, 3].double())
-            spacing = BRAIN_MM / float(torch.linalg.det(upright)) ** (1 / 3)
+            spacing = self.brain_mm / float(torch.linalg.det(upright)) ** (1 / 3)
         spacing *= math.exp(uniform(-ranges.scale, ranges.scale, generator, 1).item())
         shear = torch.randn(3, 3, generator=generator).double() * ranges.shear
         linear = back @ turn @ torch.linalg.matrix_exp((shear + shear.T) / 2) * spacing
@@ -165,7 +172,7 @@ class PoseSampler:
         inside = F.max_pool3d(outside.reshape(1, 1, n, n, n).float(), 2) < 0.5
         member = (member > 0.5) & inside
         shown, brain = member[0].flatten(1)
-        return image, matrix.float(), places, shown, brain, rendered.kind, lattice.float()
+        return image, matrix.float(), places, shown, brain, rendered.kind, lattice.float(), float(not far)
 
     def _finished(self, grey: Tensor, generator: torch.Generator) -> Tensor:
         """Bias field, noise, gamma, and the engine's normalisation, of (1, 1, *shape)."""
@@ -180,28 +187,22 @@ class PoseSampler:
 
 
 def collate(parts: list[tuple]) -> PoseBatch:
-    images, matrix, places, shown, brain, kinds, lattice = zip(*parts, strict=True)
+    images, matrix, places, shown, brain, kinds, lattice, known = zip(*parts, strict=True)
     stacked = [torch.stack(x) for x in (matrix, places, shown, brain, lattice)]
-    return PoseBatch(torch.cat(images), *stacked[:4], list(kinds), stacked[4])
+    return PoseBatch(torch.cat(images), *stacked[:4], list(kinds), stacked[4], torch.tensor(known))
 
 
-def random_rotation(degrees: float, generator: torch.Generator) -> Tensor:
-    """(3, 3) float64: even over all rotations whose angle is at most `degrees`."""
-    top = math.radians(degrees)
+def random_rotation(least: float, most: float, generator: torch.Generator) -> Tensor:
+    """(3, 3) float64: even over all rotations whose angle lies between `least` and `most` degrees."""
+    top = math.radians(most)
     while True:  # the density of the angle over all rotations is 1 - cos
-        angle = uniform(0, top, generator, 1).item()
+        angle = uniform(math.radians(least), top, generator, 1).item()
         if torch.rand((), generator=generator).item() * (1 - math.cos(top)) <= 1 - math.cos(angle):
             break
     axis = torch.randn(3, generator=generator).double()
     axis = axis / axis.norm() * angle
     x, y, z = axis.tolist()
     return torch.linalg.matrix_exp(torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64))
-
-
-def widened(ranges: PoseRanges, step: int, begin: int, end: int, least: float = 45.0) -> PoseRanges:
-    """The curriculum: turns up to `least` degrees before step `begin`, all of them from `end` on."""
-    share = min(1.0, max(0.0, (step - begin) / max(1, end - begin)))
-    return replace(ranges, degrees=least + (ranges.degrees - least) * share)
 
 
 def _lattice_index(n: int) -> Tensor:

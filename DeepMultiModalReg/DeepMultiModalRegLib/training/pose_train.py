@@ -20,7 +20,7 @@ def make_pose_trainer(settings: dict, data: Path, out: Path) -> PoseTrainer:
     method = build(settings["method"], settings["dimension"], settings["settings"])
     method = method.to(memory_format=torch.channels_last_3d)
     samplers = [
-        PoseSampler(load_pose_subjects(settings["sources"], held_out, data), settings["shares"], method.size)
+        PoseSampler(load_pose_subjects(settings["sources"], held_out, data), settings["shares"], method)
         for held_out in (False, True)
     ]
     ranges = PoseRanges(**settings["ranges"])

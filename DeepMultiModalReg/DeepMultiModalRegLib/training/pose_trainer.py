@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ..methods.equivariant_volume import EquivariantVolume
 from .pose_objective import PoseObjective
-from .pose_sampler import PoseRanges, PoseSampler, widened
+from .pose_sampler import PoseRanges, PoseSampler
 from .pose_validation import pose_errors, summary
 from .trainer import rate
 
@@ -21,8 +23,8 @@ class PoseTrainer:
     """Leaves `checkpoint.pt` and `log.jsonl` in `out`. The method that is validated and exported is the moving average
     of the weights, `averaged`.
 
-    settings: the `training` part of a configuration: seed, heads, each, steps, rate, decay, curriculum [begin, end],
-    bfloat16, log_every, validate_every, validate. A run that is stopped goes on with `resume`, drawing what it would
+    settings: the `training` part of a configuration: seed, heads, each, steps, rate, decay, bfloat16, log_every,
+    validate_every, validate. A run that is stopped goes on with `resume`, drawing what it would
     have drawn.
     """
 
@@ -37,9 +39,9 @@ class PoseTrainer:
         self.generator = torch.Generator().manual_seed(settings["seed"])
         self.step, self.seconds = 0, 0.0
         drawn = torch.Generator().manual_seed(settings["seed"] + 1)
-        self.near = [held_out.draw(8, 1, widened(ranges, 0, 0, 1), drawn) for _ in range(settings["validate"] // 16)]
-        wide = PoseRanges(**{**ranges.__dict__, "upright": 0.0})
-        self.far = [held_out.draw(8, 1, wide, drawn) for _ in range(settings["validate"] // 8)]
+        near, wide = replace(ranges, far=0.0, upright=0.0), replace(ranges, far=0.0, upright=0.0, degrees=180.0)
+        count = settings["validate"] // 8
+        self.near, self.far = ([held_out.draw(8, 1, r, drawn) for _ in range(count)] for r in (near, wide))
         out.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
@@ -59,7 +61,8 @@ class PoseTrainer:
         while self.step < settings["steps"]:
             begun = time.monotonic()
             for name, value in self._step().items():
-                running[name] = value if name not in running else 0.98 * running[name] + 0.02 * value
+                if math.isfinite(value):
+                    running[name] = value if name not in running else 0.98 * running[name] + 0.02 * value
             self.step += 1
             self.seconds += time.monotonic() - begun
             if self.step % settings["log_every"] == 0:
@@ -74,8 +77,9 @@ class PoseTrainer:
         return True
 
     def validate(self) -> dict:
-        """Scores of the averaged weights within 45 degrees and over all rotations, into the log."""
-        scores = {name: summary(pose_errors(self.averaged, b)) for name, b in (("near", self.near), ("far", self.far))}
+        """Scores of the averaged weights on single looks at near poses, and on scans of any, into the log."""
+        scores = {"near": summary(pose_errors(self.averaged, self.near)),
+                  "any": summary(pose_errors(self.averaged, self.far, scan=True))}  # fmt: skip
         self._log({"validation": self.step, "seconds": round(self.seconds, 1), **scores})
         return scores
 
@@ -83,9 +87,8 @@ class PoseTrainer:
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = rate(settings["rate"], self.step, settings["steps"])
-        ranges = widened(self.ranges, self.step, *settings["curriculum"])
         begun = time.monotonic()
-        batch = self.sampler.draw(settings["heads"], settings["each"], ranges, self.generator)
+        batch = self.sampler.draw(settings["heads"], settings["each"], self.ranges, self.generator)
         drawn = time.monotonic() - begun
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.get("bfloat16", True)):
             terms = self.objective.terms(batch)

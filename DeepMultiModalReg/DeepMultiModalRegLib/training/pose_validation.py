@@ -13,13 +13,13 @@ GROSS_DEGREES = 30.0  # beyond this no refinement finds its way back
 
 
 @torch.no_grad()
-def pose_errors(method: EquivariantVolume, batches: list[PoseBatch]) -> dict[str, Tensor | list[str]]:
-    """degrees, mm (mean over the corners of the brain's box), doubt: (N,); kinds: N words."""
+def pose_errors(method: EquivariantVolume, batches: list[PoseBatch], scan: bool = False) -> dict:
+    """degrees, mm (mean over the corners of the brain's box), doubt: (N,); kinds: N words. scan: look from 24 sides."""
     method.eval()
     degrees, mm, doubt, kinds = [], [], [], []
     for batch in batches:
         with torch.autocast("cpu", torch.bfloat16):
-            found = method.locate(batch.images)
+            found = method.scan(batch.images) if scan else method.locate(batch.images)
         degrees.append(rotation_degrees(found.matrix, batch.matrix))
         mm.append(corner_distance(found.matrix, batch.matrix))
         doubt.append(found.doubt)
