@@ -46,6 +46,36 @@ def test_a_far_pose_is_found_across_modalities(grid, kind, scale):
     assert result.report["model"]["name"] == kind and result.report["folds_percent"] == 0
 
 
+@pytest.mark.parametrize("degrees", [(100, 0, 0), (0, 170, 30), (60, -70, 120)])
+def test_a_head_turned_by_any_angle_is_found(degrees):
+    moving = phantom(VOLUME)
+    linear = torch.from_numpy(rotation(*degrees))
+    shift = torch.tensor([6.0, -9.0, 4.0], dtype=torch.float64)
+    truth = Affine.from_parts(linear, VOLUME.centre + shift - linear @ VOLUME.centre)
+    fixed = other_contrast(resample(moving, VOLUME, truth))
+    assert error(register(fixed, moving, "rigid").transform, truth, fixed) < 1.5
+
+
+def test_a_plane_turned_by_any_angle_is_found():
+    moving = phantom(PLANE)
+    truth = pose(PLANE, 160, 5, 1.0)
+    fixed = other_contrast(resample(moving, PLANE, truth))
+    assert error(register(fixed, moving, "rigid").transform, truth, fixed) < 1.2
+
+
+def test_of_two_turns_that_look_alike_the_smaller_is_taken():
+    """Two equal balls on a stick: half a turn about any axis across it changes nothing."""
+    x = VOLUME.points(torch.float64) - VOLUME.centre
+    balls = torch.zeros(VOLUME.shape, dtype=torch.float64)
+    for end in (-1.0, 1.0):
+        centre = end * torch.tensor([12.0, 5.0, -3.0], dtype=torch.float64)
+        balls = torch.maximum(balls, torch.sigmoid(9 - (x - centre).norm(dim=-1)))
+    moving = Image(1000 * balls[None].float(), VOLUME)
+    fixed = other_contrast(resample(moving, VOLUME, pose(VOLUME, 20, 3, 1.0)))
+    turned = register(fixed, moving, "rigid").transform.linear
+    assert float(turned.trace()) > 1.5  # by less than 75 degrees: more than the 20 only about the stick
+
+
 def test_a_rigid_transform_neither_stretches_nor_mirrors():
     moving = phantom(VOLUME)
     fixed = other_contrast(resample(moving, VOLUME, pose(VOLUME, 10, 4, 1.1)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +18,12 @@ from .network import Pair
 from .pose import PoseFrame
 from .reduce import averaged
 
-TURN_DEGREES = 35.0  # between the poses that the coarsest level starts from
+TURNS = 1000  # poses looked at before the coarsest level climbs from the best: about 15 degrees apart in a volume
+LOOK_POINTS = 700  # by which they are compared
+CLIMBERS = 11  # of them that climb, beside the base itself
+APART_DEGREES = 25.0  # of two poses that go on: closer ones end in the same place
+TOGETHER = 64  # poses compared at once
+PREFERENCE = 0.1  # share of its information that a pose loses which is turned by 180 degrees: the near one of two alike
 MARGIN = 0.25  # of the body's radius: how far around it points are drawn
 NEAR_OUTSIDE = 0.25  # what a point that leaves the moving image counts, at the two coarsest levels
 
@@ -35,7 +41,7 @@ class Step:
 
 
 # the body's radius (root mean square) is about 60 mm in a head: voxels of 10, 6, 3 and 1.7 mm
-COARSE = (Step(6, 1500, 16, 6, "similar", 30), Step(10, 4000, 24, 2, "similar", 30))
+COARSE = (Step(6, 1500, 16, 3, "similar", 30), Step(10, 4000, 24, 1, "similar", 30))
 FINE = (Step(20, 10000, 32, 1, "all", 40), Step(36, 25000, 32, 1, "all", 40))
 
 
@@ -52,8 +58,9 @@ def align(
     other.
 
     Mutual information by Mattes et al. 2003, of points drawn from the fixed image's body and around it; gradients
-    through the moving image (`losses.joint`). base: where to begin; rigid keeps its scale and shear. wide: several
-    turns about the body's centre are tried on a coarse level, the best go on to the finer ones; else only the base.
+    through the moving image (`losses.joint`). base: where to begin; rigid keeps its scale and shear. wide: turns of any
+    size about the body's centre are looked at on the coarsest level, the best climb from there, and the best of those
+    on finer levels; else only the base.
     Masks: points are drawn inside the fixed one, and count where they meet the moving one. The same seed gives the
     same transform; the caller's random numbers are not touched. `tick` takes the share done.
     steps: the levels to go through.
@@ -63,12 +70,14 @@ def align(
     centre = body.mean(0)
     radius = float((body - centre).square().sum(1).mean().sqrt())
     frame = PoseFrame(base, centre, radius)
-    poses = frame.turned(TURN_DEGREES) if wide else torch.zeros(1, frame.numbers)
+    poses = torch.zeros(1, frame.numbers)
     for number, step in enumerate(steps):
         level = Level.of(pair, body, radius, step, generator, NEAR_OUTSIDE if step in COARSE else 0.0)
+        if wide and number == 0:
+            turns = frame.every_turn(TURNS)
+            poses = turns[[0, *_best_apart(frame, turns, _seen(level.thinned(LOOK_POINTS), frame, turns), CLIMBERS)]]
         poses, scores = _climbed(level, frame, poses, kind, step)
-        best = scores.argsort(descending=True, stable=True)[: step.keep]
-        poses = poses[best]
+        poses = poses[_best_apart(frame, poses, scores, step.keep)]
         tick((number + 1) / len(steps))
     return frame.affine(poses[0])
 
@@ -103,6 +112,10 @@ class Level:
         fixed_bin = (read * step.bins).long().clamp(0, step.bins - 1)
         moving, level = _moving_level(pair, spacing)
         return cls(points, fixed_bin, moving.tensor, moving.grid, step.bins, outside, level)
+
+    def thinned(self, points: int) -> Level:
+        """The same level with its first `points` points: they are in no order."""
+        return replace(self, points=self.points[:points], fixed_bin=self.fixed_bin[:points])
 
     def information(self, linear: Tensor, centre: Tensor, about: Tensor) -> tuple[Tensor, Tensor]:
         """(information, surrogate) of (B, D, D) linear parts that send `about` to (B, D) `centre`."""
@@ -154,6 +167,23 @@ def _read(tensor: Tensor, index: Tensor) -> Tensor:
     normal = ((index * 2 + 1) / size - 1).reshape(1, *index.shape[:2], *([1] * (d - 2)), d)
     read = F.grid_sample(tensor[None], normal, padding_mode="border", align_corners=False)
     return read.reshape(tensor.shape[0], *index.shape[:2])
+
+
+@torch.no_grad()
+def _seen(level: Level, frame: PoseFrame, poses: Tensor) -> Tensor:
+    """(B,) information of (B, numbers) poses as they are; some at a time, so that they stay in the cache."""
+    return torch.cat([level.information(*frame.matrices(part), frame.centre)[0] for part in poses.split(TOGETHER)])
+
+
+def _best_apart(frame: PoseFrame, poses: Tensor, scores: Tensor, count: int) -> list[int]:
+    """Which of the poses go on, best first: none turned by less than APART_DEGREES from a better one."""
+    angles = frame.angles(poses)
+    left = (scores * (1 - PREFERENCE * frame.angles(poses, torch.zeros_like(poses[:1]))[:, 0] / 180)).clone()
+    chosen: list[int] = []
+    while len(chosen) < count and left.max() > -math.inf:
+        chosen.append(int(left.argmax()))
+        left[angles[chosen[-1]] < APART_DEGREES] = -math.inf
+    return chosen
 
 
 def _climbed(level: Level, frame: PoseFrame, poses: Tensor, kind: str, step: Step) -> tuple[Tensor, Tensor]:

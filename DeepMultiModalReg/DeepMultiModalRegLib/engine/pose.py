@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -47,17 +47,15 @@ class PoseFrame:
         """(B, numbers) poses to linear parts (B, D, D) and to where the centre goes (B, D), LPS mm."""
         d = self.dimension
         turns = d * (d - 1) // 2
-        angle, shift, stretch = pose[:, :turns] / self.radius, pose[:, turns : turns + d], pose[:, turns + d :]
-        skew = pose.new_zeros(pose.shape[0], d, d)
+        shift, stretch = pose[:, turns : turns + d], pose[:, turns + d :]
         symmetric = pose.new_zeros(pose.shape[0], d, d)
-        rows = torch.tensor(list(combinations(range(d), 2)))
         number = torch.arange(pose.shape[0])[:, None]
-        skew = skew.index_put((number, rows[:, 0], rows[:, 1]), angle)
-        skew = skew - skew.transpose(1, 2)
         upper = torch.triu_indices(d, d)
         symmetric = symmetric.index_put((number, upper[0], upper[1]), stretch / self.radius)
         symmetric = (symmetric + symmetric.transpose(1, 2)) / 2
-        linear = torch.linalg.matrix_exp(skew) @ torch.linalg.matrix_exp(symmetric) @ self.base.linear.to(pose)
+        linear = (
+            torch.linalg.matrix_exp(self._skew(pose)) @ torch.linalg.matrix_exp(symmetric) @ self.base.linear.to(pose)
+        )
         return linear, self.moving_centre.to(pose) + shift
 
     def affine(self, pose: Tensor) -> Affine:
@@ -79,13 +77,50 @@ class PoseFrame:
         scale[0, rigid:][upper[0] == upper[1]] = 1
         return torch.cat([whole[:rigid], scale])
 
-    def turned(self, degrees: float) -> Tensor:
-        """(3 ** turns, numbers) poses to begin from: every combination of -degrees, 0 and degrees about each axis."""
+    def every_turn(self, count: int) -> Tensor:
+        """(1 + count, numbers): the pose zero, then turns by any angle, spread evenly over all there are.
+
+        In a volume by super-Fibonacci spirals (Alexa 2022); in a plane there is one turn for every 10 degrees.
+        """
         d = self.dimension
-        step = math.radians(degrees) * self.radius
-        steps = (-step, 0.0, step) if d == 3 else (-2 * step, -step, 0.0, step, 2 * step)
-        turns = sorted(product(steps, repeat=d * (d - 1) // 2), key=lambda t: sum(abs(a) for a in t))
-        poses = torch.zeros(len(turns), self.numbers)
-        poses[:, : d * (d - 1) // 2] = torch.tensor(turns)
+        if d == 2:
+            vectors = torch.arange(-170, 190, 10, dtype=torch.float64)[:, None].deg2rad()
+            vectors = vectors[vectors[:, 0] != 0]
+        else:
+            vectors = _spread_turns(count)
+        poses = torch.zeros(1 + len(vectors), self.numbers)
+        poses[1:, : d * (d - 1) // 2] = vectors * self.radius
         return poses
 
+    def angles(self, poses: Tensor, others: Tensor | None = None) -> Tensor:
+        """(B, O) degrees between the turns of poses (B, numbers) and of others (O, numbers), or of each other."""
+        d = self.dimension
+        turns = torch.linalg.matrix_exp(self._skew(poses))
+        against = turns if others is None else torch.linalg.matrix_exp(self._skew(others))
+        trace = turns.flatten(1) @ against.flatten(1).T
+        return ((trace - 1) / 2 if d == 3 else trace / 2).clamp(-1, 1).arccos().rad2deg()
+
+    def _skew(self, poses: Tensor) -> Tensor:
+        """(B, D, D): the turns' logarithms."""
+        d = self.dimension
+        rows = torch.tensor(list(combinations(range(d), 2)))
+        number = torch.arange(poses.shape[0])[:, None]
+        skew = poses.new_zeros(poses.shape[0], d, d)
+        skew = skew.index_put((number, rows[:, 0], rows[:, 1]), poses[:, : len(rows)] / self.radius)
+        return skew - skew.transpose(1, 2)
+
+
+def _spread_turns(count: int) -> Tensor:
+    """(count, 3) float64: entries (0, 1), (0, 2), (1, 2) of the logarithms of `count` turns spread evenly over all.
+
+    Super-Fibonacci spirals, Alexa, CVPR 2022: unit quaternions with a low discrepancy.
+    """
+    position = torch.arange(count, dtype=torch.float64) + 0.5
+    inner, outer = (position / count).sqrt(), (1 - position / count).sqrt()
+    first, second = 2 * math.pi * position / math.sqrt(2), 2 * math.pi * position / 1.533751168755204288118041
+    real = outer * second.cos()
+    vector = torch.stack([inner * first.sin(), inner * first.cos(), outer * second.sin()], 1)
+    vector = vector * torch.where(real < 0, -1.0, 1.0)[:, None]
+    angle = 2 * real.abs().clamp(max=1).arccos()
+    vector = vector / vector.norm(dim=1, keepdim=True) * angle[:, None]
+    return torch.stack([-vector[:, 2], vector[:, 1], -vector[:, 0]], 1)
