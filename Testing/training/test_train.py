@@ -17,7 +17,7 @@ from DeepMultiModalRegLib.training.train import CONFIGS, OBJECTIVES, data_folder
 
 # those of pairs; a pose network is trained on single images and has a schema of its own
 PAIRED = [p for p in sorted(CONFIGS.glob("*.yaml")) if yaml.safe_load(p.read_text())["method"] in OBJECTIVES]
-LAST = {"hierarchical": ("g1", "g3"), "innreg": ("translator", "registration")}
+LAST = {"hierarchical": ("g1", "g3"), "innreg": ("translator", "registration"), "nemar": ("translator", "together")}
 
 
 @pytest.mark.parametrize("path", PAIRED, ids=lambda p: p.stem)

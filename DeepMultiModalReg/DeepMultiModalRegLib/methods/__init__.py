@@ -13,6 +13,7 @@ METHODS = {
     "equivariant_volume": ("equivariant_volume", "EquivariantVolume"),
     "hierarchical": ("hierarchical", "Hierarchical"),
     "innreg": ("innreg", "Innreg"),
+    "nemar": ("nemar", "Nemar"),
 }
 
 # they look at one image at a time and say where it lies: for the start, not chosen by themselves for a pair

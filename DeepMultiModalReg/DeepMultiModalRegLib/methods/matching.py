@@ -19,24 +19,30 @@ LIKENESS = 2.0  # weight of a grey level of a translated image beside the channe
 
 class FieldNetwork(nn.Module):
     """R: from two images to a field. levels, last, fine: settings of networks.pyramid.MatchingLevel, without their
-    dimension; fine is the level that sees the moving image translated, in the fixed's modality."""
+    dimension; fine, where there is one, is the level that sees the moving image translated, in the fixed's modality."""
 
-    def __init__(self, dimension: int, levels: list[dict], fine: dict, steps: int, last: dict | None = None) -> None:
+    def __init__(
+        self, dimension: int, levels: list[dict], fine: dict | None, steps: int, last: dict | None = None
+    ) -> None:
         super().__init__()
         self.steps = steps
         self.levels = nn.ModuleList(MatchingLevel(dimension, **level) for level in levels)
         self.last = None if last is None else MatchingLevel(dimension, **last, finer=True)
-        self.fine = MatchingLevel(dimension, **fine, images=3, finer=True)
+        self.fine = None if fine is None else MatchingLevel(dimension, **fine, images=3, finer=True)
         deepest = [len(level["widths"]) + len(levels) - i for i, level in enumerate(levels)]
         deepest += [1 + len(level["widths"]) for level in (last, fine) if level is not None]
         self.multiple = 2 ** max(deepest)
 
     def coarse(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """(N, D, *shape / 2), voxels of the half-resolution lattice, from the images as they are."""
+        return composed(self.velocities(fixed, moving), tuple(n // 2 for n in fixed.shape[2:]), self.steps)
+
+    def velocities(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
+        """Of the levels and the last one; see `level_velocities`."""
         velocities = level_velocities(self.levels, halve(fixed), halve(moving), self.steps)
         if self.last is not None:
             velocities.append(last_velocity(self.last, fixed, moving, velocities, self.steps))
-        return composed(velocities, tuple(n // 2 for n in fixed.shape[2:]), self.steps)
+        return velocities
 
     def finished(self, coarse: Tensor, velocity: Tensor, shape: tuple[int, ...]) -> Tensor:
         """(N, D, *shape): the coarse field after what the fine velocity adds."""

@@ -14,18 +14,21 @@ from ..core import InputError
 from ..engine.schema import violations
 from ..methods import build
 from .deformation import Ranges
+from .equivariant_train import train_slices
 from .export import export
 from .hierarchical import HierarchicalObjective
 from .initial import begin
 from .innreg import InnregObjective
+from .nemar import NemarObjective
 from .pairs import PairSampler, Recipe
 from .pose_train import train_poses
 from .subjects import load_subjects
 from .trainer import Trainer
 
-OBJECTIVES = {"hierarchical": HierarchicalObjective, "innreg": InnregObjective}
+OBJECTIVES = {"hierarchical": HierarchicalObjective, "innreg": InnregObjective, "nemar": NemarObjective}
 CONFIGS = Path(__file__).parent / "configs"
-SCHEMAS = {"equivariant_volume": "pose.schema.json"}  # a network that looks at one image is trained in its own way
+# networks that look at one image are trained in their own way
+SCHEMAS = {"equivariant": "slices.schema.json", "equivariant_volume": "pose.schema.json"}
 
 
 def read_config(config: str | Path) -> dict:
@@ -77,6 +80,8 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
     settings = read_config(config)
     training = settings["training"]
     torch.set_num_threads(training.get("threads") or torch.get_num_threads())
+    if settings["method"] == "equivariant":
+        return train_slices(settings, data_folder(), Path(out), resume, seconds)
     if settings["method"] == "equivariant_volume":
         return train_poses(settings, data_folder(), Path(out), resume, seconds)
     torch.manual_seed(training["seed"])

@@ -36,6 +36,9 @@ class Trainer:
             self.precision = self.precision.full()
         self.device = self.precision.device
         self.method, self.objective, self.sampler = method.to(self.device), objective, sampler
+        self.critic = getattr(objective, "critic", None)  # of the methods that train against one
+        if self.critic is not None:
+            self.critic.to(self.device)
         self.settings, self.out = settings, out
         self.pairs = [pair.to(self.device) for pair in validation_pairs(held_out, settings["validate_each"])]
         self.stage_index, self.step, self.seconds = 0, 0, 0.0
@@ -50,6 +53,9 @@ class Trainer:
         state = torch.load(path, weights_only=True, map_location=self.device)
         self.method.load_state_dict(state["method"])
         self.optimizer_state = state["optimizer"]
+        if self.critic is not None:
+            self.critic.load_state_dict(state["critic"][0])
+            self.objective.critic_optimizer.load_state_dict(state["critic"][1])
         self.stage_index, self.step, self.seconds = state["stage_index"], state["step"], state["seconds"]
 
     def run(self, seconds: float | None = None) -> bool:
@@ -130,6 +136,8 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
         }
+        if self.critic is not None:
+            state["critic"] = [self.critic.state_dict(), self.objective.critic_optimizer.state_dict()]
         temporary = self.out / "checkpoint.pt.part"
         torch.save(state, temporary)
         os.replace(temporary, self.out / "checkpoint.pt")

@@ -1,0 +1,104 @@
+"""What NeMAR minimises (Arar et al., CVPR 2020), and what was added to the paper.
+
+Published: 100 (|T(a o phi) - b| + |T(a) o phi - b|) + adversarial on both + lambda smoothness, T, R and a conditional
+discriminator trained together. Added: overlap of labels and distance to known fields (training.field_terms), and a
+first stage in which T alone learns from pairs of one person whose field is known.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..methods.nemar import Nemar
+from ..networks.discriminator import PatchDiscriminator, least_squares
+from ..networks.warp import warp
+from .batch import Batch
+from .field_terms import HEAD, field_terms
+
+ORDERS = ("translate_first", "warp_first")
+
+
+class NemarObjective:
+    """weights: {stage: {term: weight}} for the stages translator and together.
+
+    Terms: translate_first |T(a) o phi - b|, warp_first |T(a o phi) - b|, adversarial, smoothness, overlap, distance;
+    commutation |T(a o phi) - T(a) o phi| is tracked, and may have the weight 0. An order or the adversarial term whose
+    weight is 0 is left out: these are the ablations.
+    """
+
+    def __init__(self, method: Nemar, weights: dict[str, dict[str, float]], width: int = 32, rate: float = 2e-4):
+        self.method, self.weights = method, weights
+        self.stages = ("translator", "together")
+        planar = 2 if hasattr(method.translator, "network") else method.dimension
+        self.critic = PatchDiscriminator(planar, 2, width)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate, betas=(0.5, 0.999))
+
+    def trained(self, stage: str) -> nn.Module:
+        """The networks that this stage trains; the others are frozen."""
+        registration = self.method.registration
+        last = registration.levels[-1] if registration.last is None else registration.last
+        return self.method.translator if stage == "translator" else nn.ModuleList([self.method.translator, last])
+
+    def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
+        return sum(self.weights[stage][name] * value for name, value in terms.items())
+
+    def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Every term of a stage's loss, unweighted."""
+        weights = self.weights[stage]
+        if stage == "translator":
+            terms: dict[str, Tensor] = {}
+            known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
+            with torch.no_grad():
+                phi = batch.truth
+                if not known.all():
+                    phi = torch.where(known, phi, self.method.displacement(batch.fixed, batch.moving))
+            warped = warp(batch.moving, phi)
+        else:
+            phi = self.method.displacement(batch.fixed, batch.moving)
+            terms = field_terms(batch, phi, phi)
+            warped = terms.pop("warped")
+        source, target, turned = self._roles(batch, warped)
+        there = self.method.translator(source)  # T(a o phi), or T(a) where a is the fixed image
+        inside = ((target > HEAD) | (source > HEAD)).float()
+        fakes = []
+        if weights.get("warp_first", 0):
+            terms["warp_first"] = _distance(there, target, inside)
+            fakes.append(there)
+        if weights.get("translate_first", 0) or "commutation" in weights:
+            seen = warp(self.method.translator(batch.moving), phi)
+            seen = torch.where(turned, there, seen)
+            terms["commutation"] = _distance(there, seen, inside).detach()
+            if weights.get("translate_first", 0):
+                terms["translate_first"] = _distance(seen, target, inside)
+                fakes.append(seen)
+        if weights.get("adversarial", 0):
+            terms["adversarial"] = self._adversarial(source, target, fakes)
+        return {name: value for name, value in terms.items() if name in weights}
+
+    def _roles(self, batch: Batch, warped: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(a o phi, b, whether turned): where the moving image is of the second modality, a is the fixed image, which
+        needs no warp, and b the warped moving one."""
+        turned = batch.backward.reshape(-1, *[1] * (batch.fixed.dim() - 1))
+        return torch.where(turned, batch.fixed, warped), torch.where(turned, warped, batch.fixed), turned
+
+    def _adversarial(self, source: Tensor, target: Tensor, fakes: list[Tensor]) -> Tensor:
+        """The translator's part; the discriminator takes its own step first, on what it is shown now."""
+        source, target = self._planar(source.detach()), self._planar(target.detach())
+        shown = [self._planar(fake) for fake in fakes]
+        self.critic.requires_grad_(True)
+        judged = [least_squares(self.critic(torch.cat([source, target], 1)), True)]
+        judged += [least_squares(self.critic(torch.cat([source, fake.detach()], 1)), False) for fake in shown]
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        (judged[0] + sum(judged[1:]) / max(1, len(shown))).backward()
+        self.critic_optimizer.step()
+        self.critic.requires_grad_(False)
+        return sum(least_squares(self.critic(torch.cat([source, fake], 1)), True) for fake in shown)
+
+    def _planar(self, x: Tensor) -> Tensor:
+        """Volumes as axial slices where the discriminator is planar; every fourth one, neighbours are alike."""
+        return x[:, :, ::4].movedim(2, 1).flatten(0, 1) if x.dim() == 5 and self.critic[0].weight.dim() == 4 else x
+
+
+def _distance(a: Tensor, b: Tensor, inside: Tensor) -> Tensor:
+    return ((a.float() - b.float()).abs() * inside).sum() / inside.sum().clamp(min=1)

@@ -1,0 +1,63 @@
+"""NeMAR: the kinds of registration, and who is translated."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.networks.affine_field import affine_part
+
+LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
+
+
+class Known(torch.nn.Module):
+    """A translator that is a function of grey levels."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, image):
+        return self.function(image)
+
+
+def nemar(dimension: int = 2, **settings):
+    torch.manual_seed(0)
+    return build("nemar", dimension, {"levels": [LEVEL], "steps": 5, "width": 4, "blocks": 1, **settings}).eval()
+
+
+@pytest.mark.parametrize("kind", ["affine", "deformable", "both"])
+@pytest.mark.parametrize(("dimension", "shape"), [(2, (32, 48)), (3, (16, 16, 24))])
+def test_an_untrained_network_begins_near_the_identity(dimension, shape, kind):
+    method = nemar(dimension, registration=kind, last=LEVEL)
+    fixed, moving = torch.rand(2, 1, *shape), torch.rand(2, 1, *shape)
+    with torch.no_grad():
+        assert method(fixed, moving).displacement.abs().max() < 0.05
+
+
+def test_the_affine_kind_gives_the_affine_part_and_both_the_whole():
+    ripple = torch.zeros(1, 2, 16, 16)
+    ripple[:, 0] = torch.sin(torch.arange(16.0) * torch.pi / 4)
+    ripple[:, 1] = 1.0
+    image = 0.1 + 0.9 * torch.rand(1, 1, 32, 32)
+    found = {}
+    for kind in ("affine", "deformable", "both"):
+        method = nemar(registration=kind)
+        answers = [ripple, torch.zeros_like(ripple)]
+        method.registration.coarse = lambda fixed, moving, answers=answers: answers.pop(0)
+        with torch.no_grad():
+            found[kind] = method(image, image).displacement
+    assert torch.allclose(found["affine"], affine_part(found["deformable"], torch.ones(1, 1, 32, 32)), atol=1e-3)
+    assert torch.allclose(found["both"], found["affine"], atol=1e-3), "the second look found nothing"
+    assert (found["deformable"] - found["affine"]).abs().max() > 0.5
+
+
+def test_only_an_image_of_the_first_modality_is_rendered():
+    method = nemar()
+    method.translator = Known(lambda x: (1 - x).clamp(min=0).sqrt())
+    method.registration.coarse = lambda fixed, moving: torch.zeros(fixed.shape[0], 2, 16, 16)
+    first = torch.rand(2, 1, 32, 32)
+    second = method.translator(first)
+    assert torch.equal(method(second, first, translate=True).translated, second)
+    assert method(first, second, translate=True).translated is None

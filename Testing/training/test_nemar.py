@@ -1,0 +1,66 @@
+"""What NeMAR is trained on: both orders, their commutation, the discriminator's step."""
+
+from __future__ import annotations
+
+import torch
+from methods.test_nemar import Known
+from training.test_pairs import sampler
+
+from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.training.draws import Draws
+from DeepMultiModalRegLib.training.nemar import NemarObjective
+
+LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
+ALL = {name: 1.0 for name in ("translate_first", "warp_first", "adversarial", "smoothness", "commutation")}
+
+
+def objective(weights=ALL) -> NemarObjective:
+    torch.manual_seed(0)
+    method = build("nemar", 2, {"levels": [LEVEL], "steps": 5, "width": 4, "blocks": 1})
+    return NemarObjective(method, {"translator": weights, "together": weights}, width=4)
+
+
+def batch(size: int = 3):
+    return Draws(sampler((32, 32)), 0, 0, size, 3, False)[0]
+
+
+def test_a_translator_of_single_voxels_commutes_with_a_warp_by_whole_voxels():
+    o = objective()
+    o.method.translator = Known(lambda x: 1 - x)
+    o.method.displacement = lambda fixed, moving: torch.ones(fixed.shape[0], 2, *fixed.shape[2:]) * 3
+    terms = o.terms("together", batch(), torch.Generator())
+    assert terms["commutation"] < 1e-5
+    assert torch.isclose(terms["translate_first"], terms["warp_first"], atol=1e-5)
+    o.method.translator = Known(lambda x: x * torch.linspace(0, 1, x.shape[-1]))  # it sees the place
+    b = batch()
+    b.backward[:] = False
+    assert o.terms("together", b, torch.Generator())["commutation"] > 0.005
+
+
+def test_a_pair_the_other_way_round_translates_the_fixed_image():
+    o = objective()
+    seen = []
+    o.method.translator = Known(lambda x: (seen.append(x), x)[1])
+    b = batch()
+    b.backward[:] = True
+    o.terms("together", b, torch.Generator())
+    assert torch.equal(seen[0], b.fixed)
+    b.backward[:] = False
+    o.terms("together", b, torch.Generator())
+    assert not torch.equal(seen[2], b.fixed)
+
+
+def test_the_discriminator_learns_and_lends_no_gradient_of_its_own():
+    o = objective()
+    before = [p.clone() for p in o.critic.parameters()]
+    trained = o.trained("together").requires_grad_(True)
+    terms = o.terms("together", batch(), torch.Generator())
+    o.loss("together", terms).backward()
+    assert any(not torch.equal(a, b) for a, b in zip(before, o.critic.parameters(), strict=True))
+    assert all(p.grad is not None for p in trained.parameters())
+    assert all(not p.requires_grad for p in o.critic.parameters())
+
+
+def test_an_ablation_leaves_its_term_out():
+    only = objective({"warp_first": 1.0})
+    assert set(only.terms("together", batch(), torch.Generator())) == {"warp_first"}
