@@ -6,10 +6,47 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .unet import CONVOLUTION
 
-INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+SLOPE = 0.25  # of PReLU, to begin with
+TINY = 1e-5  # added to a variance before its root is taken
+
+
+class NormSlope(nn.Module):
+    """InstanceNorm and PReLU of one slope in one, for (N, C, *shape): three times as fast on a processor as one after
+    the other, and it keeps the order channels_last in which half precision convolutions are fastest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.full((1,), SLOPE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _NormSlope.apply(x, self.slope)
+
+
+class _NormSlope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, slope: Tensor) -> Tensor:
+        shape = x.shape[2:]
+        centred = x.flatten(2).transpose(1, 2).float()
+        centred = centred - centred.mean(1, keepdim=True)
+        scale = torch.rsqrt(centred.square().mean(1, keepdim=True) + TINY)
+        normal = centred.mul_(scale).to(x.dtype)
+        ctx.slope, ctx.shape = slope.item(), shape
+        ctx.save_for_backward(normal, scale)
+        return F.leaky_relu(normal, ctx.slope).transpose(1, 2).unflatten(2, shape)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        normal, scale = ctx.saved_tensors
+        gradient = gradient.flatten(2).transpose(1, 2)
+        slope = (gradient * normal.clamp(max=0)).sum(dtype=torch.float32).reshape(1)
+        gradient = torch.ops.aten.leaky_relu_backward(gradient, normal, ctx.slope, False).float()
+        along = (gradient * normal).mean(1, keepdim=True)
+        out = (gradient - gradient.mean(1, keepdim=True)).addcmul_(normal.float(), -along).mul_(scale)
+        return out.to(normal.dtype).transpose(1, 2).unflatten(2, ctx.shape), slope
 
 
 class ResidualLayer(nn.Module):
@@ -18,11 +55,10 @@ class ResidualLayer(nn.Module):
 
     def __init__(self, dimension: int, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        convolution, norm = CONVOLUTION[dimension], INSTANCE_NORM[dimension]
+        convolution = CONVOLUTION[dimension]
         self.body = nn.Sequential(
-            convolution(inputs, outputs, 3, stride, 1), norm(outputs), nn.PReLU(),
-            convolution(outputs, outputs, 3, 1, 1), norm(outputs), nn.PReLU(),
-        )  # fmt: skip
+            convolution(inputs, outputs, 3, stride, 1), NormSlope(), convolution(outputs, outputs, 3, 1, 1), NormSlope()
+        )
         if stride > 1:
             self.skip: nn.Module = convolution(inputs, outputs, 3, stride, 1)
         else:
@@ -67,7 +103,8 @@ class Regressor(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layers(x).float()
+        order = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
+        y = self.layers(x.contiguous(memory_format=order)).float()
         with torch.autocast(x.device.type, enabled=False):
             return self.head(y.flatten(2).mean(2) if self.pooled else y.flatten(1))
 

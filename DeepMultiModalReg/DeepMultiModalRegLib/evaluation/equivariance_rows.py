@@ -1,0 +1,66 @@
+"""The rows of the equivariant paper's tables 2, 3 and 4: training, test, and the paper's figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+LOSSES = {"equivariance": 1.0, "reference": 1.0, "size": 1.0, "anisotropy": 1.0}
+WEIGHTS = {
+    "losses": LOSSES,
+    "losses-mi": {**LOSSES, "information": 0.5},
+    "mi": {"information": 1.0, "size": 1.0, "anisotropy": 0.1},
+    "supervised": {"template": 1.0, "supervised": 1.0},
+    "second": {"template": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """title: as printed. stages: of training/equivariant_run.py. begin: the row whose weights it begins with, trained
+    before. paper: (Mat_err, % wrong by over 45 degrees) as far as they are known to us. peer: of evaluation/peers.py,
+    or "affine" for the engine's own, in the place of a network. ranges, occlusion: of the test."""
+
+    title: str
+    stages: list[dict] = field(default_factory=list)
+    begin: str | None = None
+    paper: tuple[str, str] = ("?", "?")
+    peer: str | None = None
+    ranges: str = "D0"
+    occlusion: str | None = None
+
+
+FLIRT = ("2.58 (FLIRT)", "98 (FLIRT)")  # with mutual information
+
+
+def _stage(weights: str, steps: int, pose: str, norm: str = "frobenius", occlusion: str | None = None) -> list[dict]:
+    stage = {"network": weights, "steps": steps, "rate": 5e-4, "batch": 24, "pose": pose, "norm": norm}
+    return [stage | ({"occlusion": occlusion} if occlusion else {})]
+
+
+ROWS = {
+    "losses": Row("their losses", _stage("losses", 3000, "D0"), None, ("0.45 ± 0.27", "0")),
+    "losses-mi": Row("their losses and MI", _stage("losses-mi", 600, "D0"), "losses", ("0.39", "?")),
+    "mi": Row("MI alone", _stage("mi", 1000, "D0"), None, ("3.63", "100")),
+    "supervised": Row("supervised", _stage("supervised", 3000, "D0"), None, ("0.32", "?")),
+    "affine": Row("classical: our own affine", peer="affine", paper=FLIRT),
+    "ants": Row("classical: antspyx affine, MI", peer="ants-affine", paper=FLIRT),
+    "elastix": Row("classical: elastix affine, MI", peer="elastix-affine", paper=FLIRT),
+    "one-frobenius": Row("one step, Frobenius", _stage("losses", 2500, "D1"), None, ("12.08", "81"), None, "D1"),
+    "one-grid": Row("one step, Grid", _stage("losses", 2500, "D1", "grid"), None, ("?", "?"), None, "D1"),
+    "two-frobenius": Row("two steps, Frobenius", _stage("second", 3000, "D1"), "losses", ("1.88", "8.55"), None, "D1"),
+    "two-grid": Row("two steps, Grid", _stage("second", 3000, "D1", "grid"), "losses", ("3.69", "1.32"), None, "D1"),
+    "supervised-d1": Row(
+        "supervised, Grid", _stage("supervised", 3000, "D1", "grid"), "supervised", ("?", "?"), None, "D1"
+    ),
+}
+for _kind, _paper in (("small", ("?", "?")), ("large", ("3.79", "1.64"))):
+    ROWS[f"two-grid-{_kind}"] = Row(
+        f"two steps, Grid, {_kind} occlusions", _stage("second", 1500, "D1", "grid", _kind), "two-grid", _paper, None,
+        "D1", _kind,
+    )  # fmt: skip
+
+TABLES = {
+    2: ("losses", "losses-mi", "mi", "supervised", "affine", "ants", "elastix"),
+    3: ("one-frobenius", "one-grid", "two-frobenius", "two-grid", "supervised-d1"),
+    4: ("two-grid-small", "two-grid-large"),
+}

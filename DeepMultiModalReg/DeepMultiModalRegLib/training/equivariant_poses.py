@@ -1,0 +1,75 @@
+"""Random poses of slices: the ranges of the equivariant paper, images moved by them, and occlusions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .deformation import uniform
+
+
+@dataclass(frozen=True)
+class PoseRanges:
+    """How far a pose B = shift o turn o shear o scale about the middle may go: pixels along each axis, degrees, and
+    shares; each drawn evenly, scales for each axis. The paper gives the numbers, not the order of the parts."""
+
+    translation: float
+    rotation: float
+    shear: float
+    scale: float
+
+    def draw(self, count: int, unit: float, generator: torch.Generator) -> Tensor:
+        """(count, 3, 3), translations in lengths of `unit` pixels, about the lattice's middle."""
+        angle = uniform(-self.rotation, self.rotation, generator, count) * (math.pi / 180)
+        shear = uniform(-self.shear, self.shear, generator, count)
+        scale = 1 + uniform(-self.scale, self.scale, generator, count, 2)
+        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).reshape(-1, 2, 2)
+        slant = torch.eye(2).repeat(count, 1, 1)
+        slant[:, 0, 1] = shear
+        b = torch.eye(3).repeat(count, 1, 1)
+        b[:, :2, :2] = turn @ slant @ torch.diag_embed(scale)
+        b[:, :2, 2] = uniform(-self.translation, self.translation, generator, count, 2) / unit
+        return b
+
+
+D0 = PoseRanges(translation=10, rotation=180, shear=0.1, scale=0.1)
+RANGES = {
+    "D0": D0,
+    "D_trans": PoseRanges(54, 180, 0.1, 0.1),
+    "D_shear": PoseRanges(10, 180, 0.5, 0.1),
+    "D_scale": PoseRanges(10, 180, 0.1, 0.5),
+    "D1": PoseRanges(54, 180, 0.5, 0.5),
+}
+
+# side of the rectangles that are blotted out, pixels, and how many at most; the paper's sizes are not known to us
+OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)}
+
+
+def moved(images: Tensor, matrices: Tensor, unit: float) -> Tensor:
+    """I o B: images (N, C, *shape) read at B(x), zero outside; B (N, 3, 3) as PoseRanges.draw gives them."""
+    half = images.new_tensor(images.shape[:1:-1]) / 2
+    theta = matrices[:, :2].clone()
+    theta[:, :, :2] = theta[:, :, :2] * half / half[:, None]
+    theta[:, :, 2] = theta[:, :, 2] * unit / half
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def occluded(images: Tensor, kind: str | None, generator: torch.Generator) -> Tensor:
+    """Images (N, C, *shape) with one to some rectangles set to zero, their middles anywhere; kind: see OCCLUSIONS."""
+    if kind is None:
+        return images
+    shortest, longest, most = OCCLUSIONS[kind]
+    out = images.clone()
+    height, width = images.shape[2:]
+    for picture in out:
+        for _ in range(1 + int(torch.randint(most, (), generator=generator))):
+            sides = torch.randint(shortest, longest + 1, (2,), generator=generator).tolist()
+            top = int(torch.randint(height, (), generator=generator)) - sides[0] // 2
+            left = int(torch.randint(width, (), generator=generator)) - sides[1] // 2
+            picture[:, max(0, top) : max(0, top + sides[0]), max(0, left) : max(0, left + sides[1])] = 0
+    return out

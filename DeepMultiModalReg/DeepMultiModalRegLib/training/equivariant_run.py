@@ -1,0 +1,125 @@
+"""Training of the equivariant method in 2D: stages, checkpoints, a log; a stopped run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..methods.equivariant import Equivariant
+from .equivariant import EquivariantObjective, brought_to_template
+from .equivariant_poses import RANGES
+from .trainer import rate
+
+CHECKPOINT_SECONDS = 60.0
+
+
+class EquivariantTrainer:
+    """Trains a regressor through `stages` on slices (S, M, *shape) and leaves checkpoint.pt and log.jsonl in `out`.
+
+    stages: [{network: name of its weights, steps, rate, batch (images that the network sees a step), pose, norm,
+    occlusion}]; weights: {name: {term: weight}}. Before a stage whose weights hold "template" without "supervised",
+    the slices are brought to the template by the network as it then is: the published second step.
+    """
+
+    def __init__(
+        self, method: Equivariant, slices: Tensor, references: Tensor, stages: list[dict], weights: dict, seed: int,
+        out: Path, bfloat16: bool = True,
+    ) -> None:  # fmt: skip
+        self.method = method.to(memory_format=torch.channels_last)
+        self.references, self.stages, self.weights = references, stages, weights
+        self.images = slices.flatten(0, 1)[:, None]
+        self.out, self.bfloat16 = out, bfloat16
+        self.generator = torch.Generator().manual_seed(seed)
+        self.stage, self.step, self.seconds = 0, 0, 0.0
+        self.optimizer_state: dict | None = None
+        self.placed: Tensor | None = None
+        out.mkdir(parents=True, exist_ok=True)
+
+    def resume(self) -> None:
+        """Goes on from the last checkpoint, where there is one."""
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.method.load_state_dict(state["method"])
+        self.optimizer_state, self.placed = state["optimizer"], state["placed"]
+        self.stage, self.step, self.seconds = state["stage"], state["step"], state["seconds"]
+        self.generator.set_state(state["generator"])
+
+    def run(self, seconds: float | None = None) -> bool:
+        """Trains until every stage has its steps (True) or `seconds` have passed (False, with a checkpoint)."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        self.method.train()
+        while self.stage < len(self.stages):
+            if not self._train(self.stages[self.stage], deadline):
+                return False
+            self.stage, self.step, self.optimizer_state, self.placed = self.stage + 1, 0, None, None
+            self._checkpoint(None)
+        self.method.eval()
+        return True
+
+    def _train(self, plan: dict, deadline: float | None) -> bool:
+        weights = dict(self.weights[plan["network"]])
+        known = weights.pop("supervised", 0)
+        if "template" in weights and not known and self.placed is None:
+            self.placed = brought_to_template(self.method, self.images)
+        images = self.images if self.placed is None else self.placed
+        settings = RANGES[plan["pose"]], plan.get("norm", "frobenius"), plan.get("occlusion")
+        objective = EquivariantObjective(self.method, weights, self.references, *settings)
+        optimizer = torch.optim.Adam(self.method.parameters(), lr=plan["rate"], fused=True)
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+        each = max(1, plan["batch"] // objective.images_per_slice())
+        running: dict[str, float] = {}
+        saved = time.monotonic()
+        while self.step < plan["steps"]:
+            begun = time.process_time()
+            for group in optimizer.param_groups:
+                group["lr"] = rate(plan["rate"], self.step, plan["steps"])
+            drawn = images[torch.randint(len(images), (each,), generator=self.generator)]
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16):
+                terms = objective.terms(drawn, self.generator)
+            loss = objective.loss(terms)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), 1.0)
+            if torch.isfinite(norm):
+                optimizer.step()
+            self.step += 1
+            self.seconds += time.process_time() - begun
+            for name, value in {"loss": loss, **terms}.items():
+                running[name] = value.item() if name not in running else 0.98 * running[name] + 0.02 * value.item()
+            if self.step % 100 == 0:
+                self._log({"stage": plan["network"], "step": self.step, "seconds": round(self.seconds, 1), **running})
+            late = deadline is not None and time.monotonic() > deadline
+            if late or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self._checkpoint(optimizer)
+                saved = time.monotonic()
+            if late:
+                return False
+        return True
+
+    def _checkpoint(self, optimizer) -> None:
+        state = {
+            "method": self.method.state_dict(),
+            "optimizer": None if optimizer is None else optimizer.state_dict(),
+            "placed": self.placed,
+            "stage": self.stage,
+            "step": self.step,
+            "seconds": self.seconds,
+            "generator": self.generator.get_state(),
+        }
+        temporary = self.out / "checkpoint.pt.part"
+        torch.save(state, temporary)
+        os.replace(temporary, self.out / "checkpoint.pt")
+
+    def _log(self, row: dict) -> None:
+        line = json.dumps({k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()})
+        print(line, flush=True)
+        with open(self.out / "log.jsonl", "a") as log:
+            log.write(line + "\n")

@@ -1,0 +1,69 @@
+"""Trains the equivariant method in 2D from its configuration: slices, template, stages, model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..methods import build
+from ..methods.equivariant import Equivariant
+from .equivariant_run import EquivariantTrainer
+from .equivariant_slices import Slices, make_slices, template
+from .export import export
+
+TRAINING_SEED, HELD_OUT_SEED = 1, 2  # of the anatomies, the same for every row of a table
+
+
+@dataclass
+class SliceSet:
+    """references: (2, 1, *shape), the template as a whole head and its brain alone; training, held_out: Slices."""
+
+    references: Tensor
+    training: Slices
+    held_out: Slices
+
+
+def prepare(config: dict, data: Path) -> SliceSet:
+    """All slices of a configuration (half a minute); the same each time."""
+    spacing, shape = config["working"]["spacing"], tuple(config["settings"]["shape"])
+    average = config["template"]
+    references, frame = template(average, data, shape, spacing, average["height"])
+    parts = [
+        make_slices(config[recipes], config[part], data, frame, seed)
+        for recipes, part, seed in (
+            ("recipes", "sources", TRAINING_SEED),
+            ("held_out_recipes", "held_out", HELD_OUT_SEED),
+        )
+    ]
+    return SliceSet(references, *parts)
+
+
+def trainer(
+    config: dict, slices: SliceSet, stages: list[dict], weights: dict, out: Path, begin: dict | None = None
+) -> EquivariantTrainer:
+    """A new method's trainer; begin: weights to begin with."""
+    training = config["training"]
+    torch.manual_seed(training["seed"])
+    method = build(config["method"], config["dimension"], config["settings"])
+    assert isinstance(method, Equivariant)
+    if begin is not None:
+        method.load_state_dict(begin)
+    return EquivariantTrainer(
+        method, slices.training.images, slices.references, stages, weights, training["seed"], out,
+        training.get("bfloat16", True),
+    )  # fmt: skip
+
+
+def train_slices(config: dict, data: Path, out: Path, resume: bool, seconds: float | None) -> int:
+    """Runs a configuration and, when it is through, leaves the model in `out`/model/NAME. Returns an exit code."""
+    run = trainer(config, prepare(config, data), config["training"]["stages"], config["weights"], out)
+    if resume:
+        run.resume()
+    if run.run(seconds):
+        print(f"The model is in {export(config, run.method, run.seconds, out / 'model')}.")
+    else:
+        print(f"Stopped after {run.seconds:.0f} s of training; go on with --resume.")
+    return 0

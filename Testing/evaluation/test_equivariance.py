@@ -1,0 +1,58 @@
+"""Pose errors of transforms whose errors are known."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from DeepMultiModalRegLib.evaluation.equivariance import pose_errors, rotation_angle
+from DeepMultiModalRegLib.evaluation.equivariance_rows import ROWS, TABLES, WEIGHTS
+from DeepMultiModalRegLib.training.equivariant import TERMS
+
+
+def turned(degrees: float, shift=(0.0, 0.0), scale: float = 1.0) -> torch.Tensor:
+    a = math.radians(degrees)
+    m = torch.eye(3)
+    m[:2, :2] = scale * torch.tensor([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
+    m[:2, 2] = torch.tensor(shift)
+    return m
+
+
+def test_a_perfect_answer_has_no_error_and_a_known_one_has_its_own():
+    b = torch.stack([turned(200, (0.2, 0.1), 1.4)] * 4)
+    inverse = torch.linalg.inv(b[0])
+    wrong = [turned(0), turned(60), turned(120), turned(0, (0.5, 0.0))]
+    errors = pose_errors(torch.stack([inverse @ w for w in wrong]), b, (109, 91), 54.5, 2.0)
+    assert torch.allclose(errors.rotation, torch.tensor([0.0, 60, 120, 0], dtype=torch.float64), atol=1e-2)
+    expected = [0, 2 * math.sqrt(2) * math.sin(math.radians(30)), 2 * math.sqrt(2) * math.sin(math.radians(60)), 0.5]
+    assert torch.allclose(errors.matrix, torch.tensor(expected, dtype=torch.float64), atol=1e-4)
+    assert math.isclose(errors.grid[3].item(), 54.5, rel_tol=1e-4)  # half of 54.5 px of 2 mm
+    found = errors.summary()
+    assert found["theta_45"] == 50 and found["theta_90"] == 25
+
+
+def test_the_grid_error_is_in_mm_of_the_image():
+    """Turned by 180 degrees a point moves by twice its distance from the middle: corners, edges, middle."""
+    errors = pose_errors(turned(180)[None], torch.eye(3)[None], (100, 60), 50.0, 2.0)
+    expected = 2 * (4 * math.hypot(100, 60) + 2 * 100 + 2 * 60) / 9
+    assert math.isclose(errors.grid.item(), expected, rel_tol=1e-5)
+
+
+def test_rotations_in_volumes_and_mirrors_are_counted():
+    a = math.radians(75)
+    about_z = torch.tensor([[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0], [0, 0, 1.0]])
+    stretched = about_z @ torch.diag(torch.tensor([1.5, 0.7, 1.1]))
+    mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+    assert torch.allclose(rotation_angle(torch.stack([about_z, mirror])), torch.tensor([75.0, 180.0]), atol=1e-2)
+    assert abs(rotation_angle(stretched[None]).item() - 75) < 1e-2
+
+
+def test_the_tables_rows_can_be_trained():
+    assert {name for names in TABLES.values() for name in names} <= set(ROWS)
+    for row in ROWS.values():
+        assert (row.peer is None) == bool(row.stages)
+        assert row.begin is None or row.begin in ROWS
+        for stage in row.stages:
+            assert set(WEIGHTS[stage["network"]]) <= {*TERMS, "supervised"}
+    assert not any("information" in WEIGHTS[ROWS[name].stages[0]["network"]] for name in ("losses", "two-grid"))

@@ -1,0 +1,141 @@
+"""Training of the equivariant method on tiny slices: poses, terms, learning, going on after a stop."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.training.deformation import middle_points
+from DeepMultiModalRegLib.training.equivariant import EquivariantObjective, brought_to_template
+from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges, moved, occluded
+from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
+from DeepMultiModalRegLib.training.equivariant_slices import Frame
+
+SHAPE = (33, 29)
+SETTINGS = {"shape": SHAPE, "widths": [4, 8, 8]}
+
+
+def pear(shift: float = 0.0) -> torch.Tensor:
+    """(1, 1, *SHAPE): a bright head with one bright eye, so that it looks alike from no two sides."""
+    x = middle_points(SHAPE, 1.0)
+    body = (((x[..., 0] - shift) / 7).square() + (x[..., 1] / 10).square() < 1).float()
+    eye = ((x[..., 0] - 3 - shift).square() + (x[..., 1] - 5).square() < 6).float()
+    return (0.5 * body + 0.5 * eye)[None, None]
+
+
+def test_the_papers_ranges():
+    assert RANGES["D0"] == PoseRanges(10, 180, 0.1, 0.1)
+    assert RANGES["D1"] == PoseRanges(54, 180, 0.5, 0.5)
+    b = RANGES["D1"].draw(2000, 54.5, torch.Generator().manual_seed(0))
+    assert 53 < b[:, :2, 2].abs().max() * 54.5 <= 54
+    angle = torch.atan2(b[:, 1, 0], b[:, 0, 0])  # shear and scale leave the first axis where the turn put it
+    assert angle.abs().max() > math.radians(178)
+    stretch = b[:, :2, 0].norm(dim=1)
+    assert 0.5 <= stretch.min() < 0.51 and 1.49 < stretch.max() <= 1.5
+
+
+def test_an_image_moved_there_and_back_is_the_image():
+    """I o B o B^-1 = I: the order and the units of `moved`, on a lattice that is no square."""
+    b = PoseRanges(3, 180, 0.1, 0.1).draw(1, 16.5, torch.Generator().manual_seed(1))
+    image = pear()
+    there = moved(image, b, 16.5)
+    back = moved(there, torch.linalg.inv(b), 16.5)
+    assert (there - image).abs().mean() > 0.05
+    assert (back - image).abs().mean() < 0.03
+    shift = torch.eye(3)[None].clone()
+    shift[0, 0, 2] = 4 / 16.5  # reads four pixels further along I
+    assert torch.allclose(moved(image, shift, 16.5)[..., :-4], image[..., 4:], atol=1e-5)
+
+
+def test_occlusions_blot_out_and_nothing_else():
+    image = torch.ones(4, 1, 109, 91)
+    out = occluded(image, "large", torch.Generator().manual_seed(0))
+    share = (out == 0).float().flatten(1).mean(1)
+    assert set(out.unique().tolist()) == {0.0, 1.0} and share.min() > 0.01 and share.max() < 0.65
+    assert torch.equal(occluded(image, None, torch.Generator()), image) and torch.equal(image, torch.ones_like(image))
+
+
+def test_a_method_that_knows_the_pose_pays_nothing():
+    method = build("equivariant", 2, SETTINGS)
+    ranges = PoseRanges(3, 180, 0.1, 0.1)
+    weights = {"equivariance": 1.0, "reference": 1.0, "size": 1.0, "anisotropy": 0.0, "template": 1.0}
+    objective = EquivariantObjective(method, weights, pear(), ranges, "grid")
+    drawn = []
+    draw = PoseRanges.draw
+
+    def recorded(*arguments):
+        drawn.append(draw(*arguments))
+        return drawn[-1]
+
+    def knowing(images):
+        assert len(images) == 3 * len(drawn[0])  # I o B, I, I_ref o B
+        return torch.cat([torch.linalg.inv(drawn[0]), torch.eye(3).expand_as(drawn[0]), torch.linalg.inv(drawn[1])])
+
+    method.regress = knowing
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PoseRanges, "draw", recorded)
+        terms = objective.terms(pear().repeat(5, 1, 1, 1), torch.Generator().manual_seed(0))
+    assert all(terms[name] < 1e-4 for name in ("equivariance", "reference", "size", "template"))
+
+
+def trainer(out, steps: int, weights: dict, name: str = "first", **stage) -> EquivariantTrainer:
+    torch.manual_seed(0)
+    method = build("equivariant", 2, SETTINGS)
+    plan = {"network": name, "steps": steps, "rate": 3e-3, "batch": 12, "pose": "D0", **stage}
+    slices = torch.cat([torch.cat([pear(s), 0.8 * pear(s)], 1) for s in (-0.5, 0.0, 0.5)])
+    return EquivariantTrainer(method, slices, pear(), [plan], {name: weights}, 0, out, bfloat16=False)
+
+
+def test_supervised_training_learns(tmp_path):
+    weights = {"template": 1.0, "supervised": 1.0}
+    run = trainer(tmp_path, 120, weights, batch=8)
+    objective = EquivariantObjective(run.method, {"template": 1.0}, pear(), RANGES["D0"])
+    images = run.images.repeat(10, 1, 1, 1)
+    before = objective.terms(images, torch.Generator().manual_seed(5))["template"].item()
+    run.run()
+    with torch.no_grad():
+        after = objective.terms(images, torch.Generator().manual_seed(5))["template"].item()
+    assert after < 0.6 * before
+
+
+def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path):
+    weights = {"equivariance": 1.0, "reference": 1.0, "size": 1.0, "anisotropy": 1.0, "information": 0.1}
+    straight = trainer(tmp_path / "a", 12, weights)
+    assert straight.run()
+    stopped = trainer(tmp_path / "b", 12, weights)
+    assert not stopped.run(seconds=0)
+    again = trainer(tmp_path / "b", 12, weights)
+    again.resume()
+    assert again.step == 1 and again.run()
+    for a, b in zip(straight.method.parameters(), again.method.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_second_step_trains_on_slices_brought_to_the_template(tmp_path):
+    run = trainer(tmp_path, 1, {"template": 1.0}, "second", pose="D1", norm="grid", occlusion="small")
+    torch.nn.init.normal_(run.method.regressor.head.weight, 0, 0.02)
+    expected = brought_to_template(run.method, run.images)
+    run.run(seconds=0)
+    placed = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["placed"]
+    assert torch.equal(placed, expected) and not torch.equal(placed, run.images)
+    unit = run.method.unit
+    with torch.no_grad():
+        run2 = trainer(tmp_path / "other", 1, {"template": 1.0}, "second")
+        torch.nn.init.normal_(run2.method.regressor.head.weight, 0, 0.02)
+        assert torch.allclose(
+            brought_to_template(run2.method, run2.images[:1]),
+            moved(run2.images[:1], run2.method.eval().regress(run2.images[:1]), unit),
+        )
+
+
+def test_the_frame_of_a_brain_is_its_middle_and_covariance():
+    x = middle_points((60, 50), 2.0)
+    inside = ((x[..., 0] - 4) / 30).square() + ((x[..., 1] + 6) / 40).square() < 1
+    frame = Frame((60, 50), 2.0, x[inside].mean(0), torch.cov(x[inside].T))
+    other = ((x[..., 0] + 2) / 24).square() + ((x[..., 1] - 3) / 44).square() < 1
+    matrix = frame.matched(other)
+    expected = torch.tensor([[0.8, 0, -2 - 0.8 * 4], [0, 1.1, 3 + 1.1 * 6], [0, 0, 1]])
+    assert torch.allclose(matrix, expected, atol=0.35)
