@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -48,22 +49,36 @@ def evaluate(folder: Path, *more: str) -> tuple[int, dict]:
 
 
 def test_every_case_gets_a_row_for_each_method_and_the_figures_are_right(folder):
-    code, content = evaluate(folder, "--models", "tiny-t1t2-3d")
+    code, content = evaluate(folder, "--models", "affine,tiny-t1t2-3d", "--refine", "2", "--threads", "1")
     rows = {(row["case"], row["method"]): row for row in content["rows"]}
-    assert code == 0 and len(rows) == 6
+    methods = ["identity", "moments", "affine", "affine, refined", "tiny-t1t2-3d", "tiny-t1t2-3d, refined"]
+    assert code == 0 and list(rows) == [(case, method) for case in ("shifted", "warped") for method in methods]
     assert rows["shifted", "moments"]["dice_lumps"] > 0.7 > rows["shifted", "identity"]["dice_lumps"] + 0.2
     assert rows["shifted", "moments"]["hd95_lumps_mm"] < rows["shifted", "identity"]["hd95_lumps_mm"]
     assert rows["warped", "moments"]["error_mean_mm"] < 0.5 < 2.0 < rows["warped", "identity"]["error_mean_mm"]
     learned = rows["shifted", "tiny-t1t2-3d"]
     assert learned["folds"] == 0.0 and learned["warped_disagreement"] < 1e-4 and learned["round_trip_mean_mm"] < 0.05
-    assert learned["nmi_after"] > learned["nmi_before"] and learned["seconds"] > 0 and learned["steps"]["network"] > 0
+    assert learned["nmi_after"] > learned["nmi_before"] and 0 < learned["step_network"] < learned["seconds"]
+    assert "step_refine" not in learned and rows["shifted", "tiny-t1t2-3d, refined"]["step_refine"] > 0
+    assert rows["shifted", "affine"]["dice_lumps"] > 0.7 and rows["warped", "affine"]["error_mean_mm"] < 1.0
+    for row in rows.values():
+        if row["kind"] in ("model", "refined"):  # each in a process of its own
+            assert row["startup_seconds"] > 0.3 and row["cpu_seconds"] > 0 and 100 < row["peak_mb"] < 2000
+    text = (folder / "out" / "results.md").read_text()
+    assert "| phantoms | affine | lumps: " in text and "peak MB" in text and "refine s" in text
+    with open(folder / "out" / "labels.csv") as file:
+        lines = [line for line in csv.DictReader(file) if line["method"] == "identity"]
+    assert [line["label"] for line in lines] == ["1", "2", "3"] and lines[0]["set"] == "lumps"
+    each = rows["shifted", "identity"]["dice_lumps_each"]
+    assert [float(line["dice"]) for line in lines] == [pytest.approx(each[str(k)]) for k in (1, 2, 3)]
+    assert all(float(line["hd95_mm"]) > 1 for line in lines)
 
 
 def test_tables_and_pictures_are_written_and_say_what_made_them(folder):
     _, content = evaluate(folder, "--models", "none", "--only", "phantoms", "--no-surfaces")
     out = folder / "out"
     assert "deepmultimodalreg evaluate" in content["about"]["command"] and content["about"]["versions"]["torch"]
-    text = (out / "table.md").read_text()
+    text = (out / "results.md").read_text()
     assert "### phantoms (1 case)" in text and "HD95" not in text
     picture = sitk.ReadImage(str(out / "shifted_moments.png"))
     assert picture.GetNumberOfComponentsPerPixel() == 3 and picture.GetSize()[0] > 4 * picture.GetSize()[1]
@@ -79,7 +94,7 @@ def test_a_missing_peer_is_a_row_that_says_so_and_no_failure(folder, monkeypatch
     assert code == 0
     assert (
         "is not installed" in content["rows"][-1]["error"]
-        and "is not installed" in (folder / "out/table.md").read_text()
+        and "is not installed" in (folder / "out/results.md").read_text()
     )
 
 

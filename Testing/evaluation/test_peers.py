@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from fakes import phantom
 from lattices import LATTICES_3D
 
-from DeepMultiModalRegLib.core import Affine, Grid, InputError, RegistrationError
+from DeepMultiModalRegLib.core import Affine, Grid, InputError, RegistrationError, resample
 from DeepMultiModalRegLib.evaluation.displacement import summary, transform_errors
 from DeepMultiModalRegLib.evaluation.peers import MissingPeerError, run_peer
 
@@ -38,7 +39,8 @@ for job in task["jobs"]:
     os.makedirs(job["out"])
     assert os.path.isfile(job["fixed"]) and os.path.isfile(job["moving"])
     {save}
-answer = {{"seconds": [1.5] * len(task["jobs"]), "peak_mb": 12.0, "version": "fake 1"}}
+count = len(task["jobs"])
+answer = {{"seconds": [1.5] * count, "cpu_seconds": [2.5] * count, "peak_mb": 12.0, "version": "fake 1"}}
 json.dump(answer, open(sys.argv[2] + ".out", "w"))
 """
 
@@ -46,18 +48,63 @@ json.dump(answer, open(sys.argv[2] + ".out", "w"))
 def test_an_affine_in_json_is_taken_as_it_is(python):
     python(FAKE.format(save="json.dump([[1, 0, 3], [0, 1, -2], [0, 0, 1]], open(job['out'] + '/affine.json', 'w'))"))
     run = run_peer("ants-affine", [(phantom(PLANE), phantom(PLANE))] * 2)
-    assert [r.seconds for r in run.results] == [1.5, 1.5] and run.peak_mb == 12.0 and run.version == "fake 1"
+    assert [(r.seconds, r.cpu_seconds) for r in run.results] == [(1.5, 2.5)] * 2
+    assert run.peak_mb == 12.0 and run.version == "fake 1"
     assert isinstance(run.results[0].transform, Affine)
     assert run.results[0].transform.translation.tolist() == [3.0, -2.0]
 
 
-def test_voxels_along_the_lattices_axes_become_mm_on_an_oblique_lattice(python):
-    grid = LATTICES_3D["oblique"]
-    voxels = "np.array([1, 2, 0], np.float32).reshape(3, 1, 1, 1) * np.ones((3, *job['shape']), np.float32)"
-    python(FAKE.format(save=f"np.save(job['out'] + '/voxels.npy', {voxels})"))
+VOXELS = "np.array([1, 2, 0], np.float32).reshape(3, 1, 1, 1) * np.ones((3, *job['shape']), np.float32)"
+
+
+def cubes(name: str) -> Grid:
+    """The lattice of that name with voxels of 1.25 mm."""
+    grid = LATTICES_3D[name]
+    return Grid(grid.size, (1.25,) * 3, grid.origin, grid.direction)
+
+
+@pytest.mark.parametrize("name", ["oblique", "oblique_left_handed", "permuted"])
+def test_voxels_along_the_lattices_axes_become_mm(python, name):
+    grid = cubes(name)
+    python(FAKE.format(save=f"np.save(job['out'] + '/voxels.npy', {VOXELS})"))
     found = run_peer("convexadam", [(phantom(grid), phantom(grid))]).results[0].transform
     points = grid.points()
     assert torch.allclose(found.points(points[:, :-2, :-1]), points[:, 2:, 1:], atol=1e-3)
+
+
+def test_a_peer_that_takes_voxels_for_cubes_gets_cubes_of_the_same_volume(python):
+    grid = LATTICES_3D["anisotropic"]
+    python(FAKE.format(save=f"np.save(job['out'] + '/voxels.npy', {VOXELS})"))
+    found = run_peer("convexadam", [(phantom(grid), phantom(grid))]).results[0].transform
+    side = (0.8 * 1.1 * 3.5) ** (1 / 3)
+    middle = grid.centre[None]
+    assert torch.allclose(found.points(middle) - middle, torch.tensor([[side, 2 * side, 0.0]]).double(), atol=1e-4)
+
+
+def test_the_affine_start_that_a_peer_gets_is_within_its_result_and_its_moving_image(python):
+    grid = cubes("oblique")
+    shift = torch.tensor([5.0, -3.0, 2.0], dtype=torch.float64)
+    start = Affine.from_parts(torch.eye(3, dtype=torch.float64) * 1.1, shift)
+    fixed = phantom(grid)
+    moving = resample(fixed, Grid.regular((60, 60, 60), 0.6, start.points(grid.centre)), start.inverse())
+    unaided = resample(moving, grid).tensor
+    assert (unaided - fixed.tensor).abs().mean() > 0.5 * fixed.tensor.mean()
+    # the fake compares the moving image that it gets with the fixed one, and finds nothing left to do but one voxel
+    python(FAKE.format(save=(
+        "a, b = (np.fromfile(job[s][:-4] + '.raw', np.float32) for s in ('fixed', 'moving'))\n"
+        "    assert abs(a - b).mean() < 0.2 * a.mean(), (a.mean(), abs(a - b).mean())\n"
+        f"    np.save(job['out'] + '/voxels.npy', {VOXELS})"
+    )))  # fmt: skip
+    found = run_peer("convexadam-affine", [(fixed, moving)], starts=[start]).results[0].transform
+    points = grid.points(torch.float64)
+    assert torch.allclose(found.points(points[:, :-2, :-1]), start.points(points[:, 2:, 1:]), atol=1e-3)
+
+
+def test_only_the_peer_that_needs_a_start_takes_one():
+    with pytest.raises(InputError, match="needs an affine start"):
+        run_peer("convexadam-affine", [])
+    with pytest.raises(InputError, match="takes no start"):
+        run_peer("convexadam", [], starts=[])
 
 
 def test_a_peer_that_is_not_installed_says_so_and_how_to_get_it(python):
@@ -87,6 +134,9 @@ def test_a_real_peer_finds_a_known_shift_in_the_right_direction(name, package):
     pytest.importorskip(package)
     fixed, moving = phantom(PLANE), phantom(PLANE, shift=(6.0, -4.0))
     truth = Affine.from_parts(torch.eye(2, dtype=torch.float64), torch.tensor([6.0, -4.0], dtype=torch.float64))
-    found = run_peer(name, [(fixed, moving)]).results[0].transform
+    before = set(os.listdir())
+    run = run_peer(name, [(fixed, moving)])
     inside = fixed.tensor[0] > 100
-    assert summary(transform_errors(found, truth, PLANE, inside))["mean"] < 1.5  # of 7.2
+    assert summary(transform_errors(run.results[0].transform, truth, PLANE, inside))["mean"] < 1.5  # of 7.2
+    assert 0 < run.results[0].cpu_seconds and 0 < run.results[0].seconds and run.startup_seconds > 0
+    assert set(os.listdir()) == before  # a peer leaves nothing where the command stands

@@ -18,7 +18,7 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, arguments: Sequen
         command.add_arguments(subparsers)
         for name in HELP:
             if name in subparsers.choices:
-                subparsers.choices[name].set_defaults(run=lambda options, _interrupt: command.run(options))
+                subparsers.choices[name].set_defaults(run=run)
                 subparsers.choices[name].add_argument(
                     "--debug", action="store_true", help="show where an error came from"
                 )

@@ -13,6 +13,10 @@
         warp: {of: moving, applied: true, field: test/brainweb/t1_warped_dy_mm.nii.gz, along: [0, -1, 0]}
         labels: {aal: test/brainweb/aal_labels.nii.gz} # one file: of the image before the warp, for both
         mask: {head: test/brainweb/t1.nii.gz}          # where the error is measured, on the unwarped fixed image
+        spacing: 1.5                                   # both images, labels and mask on lattices so coarse (mm)
+        pose: [[1, 0, 0, 3], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]  # rigid, fixed to moving LPS mm: the moving
+                                                       # image's header is moved by its inverse before anything else
+        peers: [ants-syn]                              # only these other tools, of those asked for
 
 A warp W says that the pair was aligned before one of it was replaced by x -> image(W(x)). `of: fixed` makes W the true
 transform, `of: moving` its inverse. W is a `field` (of displacements in LPS mm; one component `along` a direction is
@@ -30,13 +34,16 @@ import torch
 import yaml
 from torch import Tensor
 
-from ..core import DenseField, Image, InputError, Transform, invert, resample
+from ..core import Affine, DenseField, Grid, Image, InputError, Transform, invert, resample
+from ..engine.reduce import averaged
 from ..io import read_image, read_transform
 from .head import head_mask
 from .warps import WarpRanges, known_warp
 
 FOLDER = Path(__file__).parent / "cases"
 KEYS = {"name", "group", "fixed", "moving", "labels", "warp", "mask", "landmarks", "modalities"}
+KEYS |= {"spacing", "pose", "peers"}
+TRUTH_MM = 2.0  # of the lattice that a warp is inverted on, where the images are no coarser: warps are smooth
 SEEDED = {f.name for f in fields(WarpRanges)} | {"seed"}
 
 
@@ -69,7 +76,18 @@ def data_folder(given: str | os.PathLike | None = None) -> Path:
 
 
 def read_cases(source: str | os.PathLike) -> list[dict]:
-    """The cases' descriptions in a YAML file, or of one shipped by name (`acceptance`). Raises InputError."""
+    """The cases' descriptions in a YAML file, in one shipped by name (`acceptance`), or in several (`a,b`).
+
+    Raises InputError."""
+    sources = [source] if Path(source).is_file() else [name for name in str(source).split(",") if name]
+    cases = [case for one in sources for case in _cases_of(one)]
+    names = [case["name"] for case in cases]
+    if len(set(names)) != len(names):
+        raise InputError(f"The file {source} names two cases alike; give each a name of its own.")
+    return cases
+
+
+def _cases_of(source: str | os.PathLike) -> list[dict]:
     path = Path(source)
     shipped = FOLDER / f"{source}.yaml"
     if not path.is_file():
@@ -79,13 +97,11 @@ def read_cases(source: str | os.PathLike) -> list[dict]:
         path = shipped
     try:
         cases = yaml.safe_load(path.read_text())["cases"]
-        names = [case["name"] for case in cases]
+        _ = [case["name"] for case in cases]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise InputError(
             f"The file {path} does not list cases ({error}); it needs `cases:`, each with a `name:`."
         ) from None
-    if len(set(names)) != len(names):
-        raise InputError(f"The file {path} names two cases alike; give each a name of its own.")
     for case in cases:
         unknown = set(case) - KEYS
         missing = {"fixed", "moving"} - set(case)
@@ -101,29 +117,24 @@ def read_cases(source: str | os.PathLike) -> list[dict]:
 def load_case(described: dict, data: Path) -> Case:
     """Reads a case's images, applies its warp where that is still to be done, and works out the truth."""
     fixed = read_image(data / described["fixed"])[0]
-    moving = read_image(data / described["moving"])[0]
+    moving = _posed(read_image(data / described["moving"])[0], described.get("pose"))
     warp, of = _warp(described.get("warp"), fixed, moving, data)
-    labels = {
-        name: tuple(
-            read_image(data / (entry if isinstance(entry, str) else entry[side]))[0] for side in ("fixed", "moving")
-        )
-        for name, entry in described.get("labels", {}).items()
-    }
+    labels = {name: _labels(entry, described.get("pose"), data) for name, entry in described.get("labels", {}).items()}
     mask = _mask(described.get("mask"), fixed, data)
+    if "spacing" in described:
+        wanted = float(described["spacing"])
+        fixed, moving = (resample(averaged(image, g), g) for image in (fixed, moving) for g in [_coarse(image, wanted)])
+        labels = {name: tuple(_nearest(i, _coarse(i, wanted)) for i in pair) for name, pair in labels.items()}
+        mask = None if mask is None else _nearest(mask, fixed.grid)
     truth = None
     if warp is not None:
         applied = described["warp"].get("applied", False)
         if of == "fixed":
             truth = warp
             fixed = fixed if applied else resample(fixed, fixed.grid, warp)
-            mask = (
-                None
-                if mask is None
-                else resample(Image(mask[None].to(torch.uint8), fixed.grid), fixed.grid, warp, "nearest")
-            )
-            mask = None if mask is None else mask.tensor[0].bool()
+            mask = None if mask is None else _nearest(mask, mask.grid, warp)
         else:
-            truth, _ = invert(warp, fixed.grid)
+            truth = inverse_of(warp, fixed.grid)
             moving = moving if applied else resample(moving, moving.grid, warp)
         side = 0 if of == "fixed" else 1
         labels = {name: _warped_side(pair, side, warp) for name, pair in labels.items()}
@@ -134,14 +145,61 @@ def load_case(described: dict, data: Path) -> Case:
         moving,
         labels,
         truth,
-        mask,
+        None if mask is None else mask.tensor[0].bool(),
         _landmarks(described.get("landmarks"), data),
         tuple(described["modalities"]) if "modalities" in described else None,
     )
 
 
+def inverse_of(warp: Transform, grid: Grid) -> Transform:
+    """The inverse over `grid` (of the fixed image), on a lattice of TRUTH_MM or coarser that reaches beyond it.
+
+    A warp is smooth: between the voxels of such a lattice its inverse is wrong by hundredths of a millimetre.
+    """
+    spacing = tuple(s if n == 1 else max(s, TRUTH_MM) for s, n in zip(grid.spacing, grid.size, strict=True))
+    coarse = grid.respaced(spacing)
+    ring = tuple(0 if n == 1 else 2 for n in coarse.size)
+    around = coarse.cropped(
+        tuple(-r for r in ring), tuple(n + 2 * r for n, r in zip(coarse.size, ring, strict=True))
+    )
+    return invert(warp, around)[0]
+
+
+def _posed(image: Image, pose: list | None) -> Image:
+    """The image with its lattice moved by the inverse of a rigid transform (rows; fixed to moving LPS mm): voxels
+    untouched, it lies on the fixed one as that transform says."""
+    if pose is None:
+        return image
+    affine = Affine(torch.tensor(pose, dtype=torch.float64))
+    if not torch.allclose(affine.linear @ affine.linear.T, torch.eye(affine.dimension).double(), atol=1e-5):
+        raise InputError("The pose of a case is not rigid; give a rotation and a shift.")
+    matrix = affine.inverse().matrix @ image.grid.matrix
+    axes = matrix[:-1, :-1] / torch.tensor(image.grid.spacing, dtype=torch.float64)
+    origin, direction = tuple(matrix[:-1, -1].tolist()), tuple(axes.flatten().tolist())
+    return Image(image.tensor, Grid(image.grid.size, image.grid.spacing, origin, direction))
+
+
+def _labels(entry: dict | str, pose: list | None, data: Path) -> tuple[Image, Image]:
+    """The fixed's and the moving's. One file for both lies on the fixed image and needs no pose."""
+    if isinstance(entry, str):
+        both = read_image(data / entry)[0]
+        return both, both
+    return read_image(data / entry["fixed"])[0], _posed(read_image(data / entry["moving"])[0], pose)
+
+
+def _coarse(image: Image, spacing: float) -> Grid:
+    """The image's lattice with no axis finer than `spacing` mm."""
+    return image.grid.respaced(
+        tuple(s if n == 1 else max(s, spacing) for s, n in zip(image.grid.spacing, image.grid.size, strict=True))
+    )
+
+
+def _nearest(labels: Image, grid: Grid, transform: Transform | None = None) -> Image:
+    return resample(labels, grid, transform, "nearest")
+
+
 def _warped_side(pair: tuple[Image, Image], side: int, warp: Transform) -> tuple[Image, Image]:
-    changed = resample(pair[side], pair[side].grid, warp, "nearest")
+    changed = _nearest(pair[side], pair[side].grid, warp)
     return (changed, pair[1]) if side == 0 else (pair[0], changed)
 
 
@@ -163,7 +221,7 @@ def _warp(entry: dict | None, fixed: Image, moving: Image, data: Path) -> tuple[
     return known_warp((fixed if of == "fixed" else moving).grid, WarpRanges(**settings), entry["seed"]), of
 
 
-def _mask(entry: dict | str | None, fixed: Image, data: Path) -> Tensor | None:
+def _mask(entry: dict | str | None, fixed: Image, data: Path) -> Image | None:
     if entry is None:
         return None
     if isinstance(entry, str):
@@ -172,7 +230,7 @@ def _mask(entry: dict | str | None, fixed: Image, data: Path) -> Tensor | None:
     else:
         image = read_image(data / entry["head"])[0]
         inside = Image(head_mask(image)[None].to(torch.uint8), image.grid)
-    return resample(inside, fixed.grid, None, "nearest").tensor[0].bool()
+    return _nearest(inside, fixed.grid)
 
 
 def _landmarks(entry: dict | None, data: Path) -> tuple[Tensor, Tensor] | None:

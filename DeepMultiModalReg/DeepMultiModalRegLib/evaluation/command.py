@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
+import os
 import platform
 import re
 import sys
-from dataclasses import fields
 from pathlib import Path
 
-from ..core import InputError, RegistrationError
+from ..core import RegistrationError
 from . import poses
 from .peer_worker import PEERS
 
-EXPERIMENTS = ("slices", "timing", "poses")
-# options at these values are not worth a word in the results
-DEFAULTS = {"start": "moments", "refine_by": "mind", "device": "auto", "seed": 0, "slices": 60, "deformation": 6.0}
+EXPERIMENTS = ("slices", "timing", "poses", "equivariant-table2", "equivariant-table3", "equivariant-table4")
+REFINE = 20  # steps a level: it ends earlier where nothing is gained
+UNSAID = ("run", "command", "out", "data", "debug", "default_of", "resume", "results_page")
 
 
 def add_arguments(subparsers) -> None:
@@ -27,18 +28,19 @@ def add_arguments(subparsers) -> None:
     ):
         parser = subparsers.add_parser(name, help=text)
         parser.set_defaults(run=run, command=name)
-        parser.add_argument("--cases", default="acceptance", metavar="FILE|NAME", help="a YAML file, or a shipped list")
-        parser.add_argument("--only", metavar="TEXT", help="of the cases, those whose name or group contains TEXT")
+        parser.add_argument("--cases", default="acceptance", metavar="FILE|NAME,...", help="files or shipped lists")
+        parser.add_argument("--only", metavar="TEXT", help="of the cases, those whose name or group has TEXT (A|B: or)")
         parser.add_argument("--experiment", choices=EXPERIMENTS, help="instead of cases: an experiment of its own")
         parser.add_argument("--models", default="all", metavar="NAME,...|all|none", help="default all")
         parser.add_argument("--peers", default=peers, metavar="NAME,...|all|none", help=f"of {', '.join(PEERS)}")
         parser.add_argument("--start", default="moments", help="what the models start from (default moments)")
         parser.add_argument(
-            "--refine", type=int, default=0, metavar="N", help="also with N steps of refinement a level"
+            "--refine", type=int, default=REFINE, metavar="N", help=f"also with N steps (default {REFINE}; 0: no)"
         )
         parser.add_argument("--refine-by", default="mind", help="mind, mi, ncc or model (default mind)")
         parser.add_argument("--data", metavar="DIR", help="where the cases' files are (or DEEPMULTIMODALREG_DATA)")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for tables and pictures")
+        parser.add_argument("--results-page", type=Path, metavar="FILE", help="where to (default results.md in --out)")
         parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
         parser.add_argument("--threads", type=int, metavar="N", help="threads for models and peers (default: all)")
         parser.add_argument("--seed", type=int, default=0)
@@ -46,6 +48,7 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--slices", type=int, default=60, metavar="N", help="pairs of the slices experiment")
         parser.add_argument("--deformation", type=float, default=6.0, metavar="PX", help="its largest deformation")
         poses.add_arguments(parser)
+        parser.set_defaults(default_of=parser.get_default)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,9 +69,15 @@ def run(options: argparse.Namespace) -> int:
         from .timing import run_experiment
 
         return run_experiment(options, chosen_models(options.models, dimension=3), chosen_peers(options.peers))
+    if options.experiment and options.experiment.startswith("equivariant"):
+        from .equivariance_tables import run_experiment
+
+        return run_experiment(options)
     if options.experiment == "poses":
         return poses.run_experiment(options, poses.chosen_models(options.models), poses.chosen_peers(options.peers))
-    return _tabulate(options)
+    from .tabulate import tabulate
+
+    return tabulate(options, chosen_models(options.models), chosen_peers(options.peers), about(options))
 
 
 def chosen_models(names: str, dimension: int | None = None) -> list[str]:
@@ -98,7 +107,11 @@ def about(options: argparse.Namespace) -> dict:
     from ..engine.report import versions
 
     device = choose_device(options.device)
-    words = [f"--{key.replace('_', '-')} {value}" for key, value in vars(options).items() if _worth_saying(key, value)]
+    words = [
+        f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}")
+        for key, value in vars(options).items()
+        if key not in UNSAID and value != options.default_of(key)
+    ]
     return {
         "command": f"deepmultimodalreg {options.command} " + " ".join(words),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -111,75 +124,24 @@ def about(options: argparse.Namespace) -> dict:
 
 
 def processor() -> str:
-    """The processor's name and how many cores this process may use."""
-    import os
-
+    """The processor's name, how many cores this process may use, and the memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file() and (found := re.search(r"model name\s*: (.*)", info.read_text())):
         name = found.group(1)
-    return f"{name}, {cores} cores"
+    memory = ""
+    with contextlib.suppress(OSError, ValueError):  # not on every system
+        memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB"
+    return f"{name}, {cores} cores{memory}"
 
 
 def facts_in_words(facts: dict) -> str:
     """`about` as lines of Markdown."""
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     machine = f"{facts['processor']}, {facts['threads']} threads, device {facts['device']} ({facts['device_name']})"
+    machine += f", load {facts['load']}" if "load" in facts else ""
     return f"Command: `{facts['command']}`\n\nDate: {facts['date']}\n\nMachine: {machine}\n\nVersions: {versions}\n"
-
-
-def _worth_saying(key: str, value) -> bool:
-    unsaid = ("run", "command", "out", "data", "debug")
-    return key not in unsaid and value not in (None, False, 0, "", DEFAULTS.get(key))
-
-
-def _tabulate(options: argparse.Namespace) -> int:
-    from ..io import write_text
-    from . import pictures, table
-    from .cases import data_folder, load_case, read_cases
-    from .measure import measured
-    from .runners import Settings, runners
-
-    cases = [
-        c for c in read_cases(options.cases) if options.only is None or options.only in f"{c['name']} {c.get('group')}"
-    ]
-    if not cases:
-        raise InputError(f"No case's name or group contains '{options.only}'; list fewer letters of it.")
-    data = data_folder(options.data)
-    given = {field.name: getattr(options, field.name) for field in fields(Settings)}
-    rows_of = runners(chosen_models(options.models), chosen_peers(options.peers), Settings(**given))
-    rows: list[dict] = []
-    shown: list[tuple[str, str, Path]] = []
-    for described in cases:
-        case = load_case(described, data)
-        for name, runner in rows_of.items():
-            row, transform, warped = measured(case, name, runner, not options.no_surfaces)
-            rows.append(row)
-            print(_line(row), flush=True)
-            if warped is not None:
-                path = options.out / (re.sub(r"[^A-Za-z0-9._-]+", "-", f"{case.name}_{name}") + ".png")
-                pictures.write_png(pictures.panels(case.fixed, case.moving, warped, transform), path)
-                shown.append((case.name, name, path))
-    facts = about(options)
-    text = f"{facts_in_words(facts)}\n## Means\n\n{table.grouped(rows)}\n## Every case\n\n{table.by_case(rows)}"
-    table.write_csv(rows, options.out / "table.csv")
-    table.write_rows(rows, facts, options.out / "table.json")
-    write_text(text, options.out / "table.md")
-    pictures.write_page(f"deepmultimodalreg {options.command}", text, shown, options.out / "index.html")
-    print("\n" + table.grouped(rows))
-    print(f"Tables and pictures: {options.out}")
-    return next((row["exit_code"] for row in rows if row.get("exit_code")), 0)
-
-
-def _line(row: dict) -> str:
-    """A row as it comes, in one line."""
-    if "error" in row:
-        return f"{row['case']}: {row['method']}: {row['error']}"
-    figures = [f"Dice {row[key]:.3f} ({key.removeprefix('dice_')})" for key in row if re.fullmatch(r"dice_[a-z]+", key)]
-    if "error_mean_mm" in row:
-        figures.append(f"error {row['error_mean_mm']:.2f} mm")
-    return f"{row['case']}: {row['method']}: {', '.join(figures)}, folds {row['folds']:.4f} %, {row['seconds']:.1f} s"
 
 
 def main(arguments: list[str] | None = None) -> int:

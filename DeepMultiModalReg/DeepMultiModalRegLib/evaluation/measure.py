@@ -7,6 +7,7 @@ import math
 import torch
 
 from ..core import Cancelled, Image, RegistrationError, Transform, resample
+from ..engine.chain import inverted
 from ..engine.foreground import background
 from ..engine.similarity import Similarity
 from .cases import Case
@@ -23,7 +24,7 @@ def measured(
     case: Case, name: str, runner: Runner, surfaces: bool = True
 ) -> tuple[dict, Transform | None, Image | None]:
     """(row, transform, warped image). A runner that fails gives a row that says why, and None."""
-    row: dict = {"group": case.group, "case": case.name, "method": name}
+    row: dict = {"group": case.group, "case": case.name, "method": name, "kind": runner.kind, "model": runner.model}
     try:
         outcome = runner(case)
     except Cancelled:
@@ -33,7 +34,9 @@ def measured(
     warped = outcome.warped
     if warped is None:
         warped = resample(case.moving, case.fixed.grid, outcome.transform, "linear", background(case.moving))
-    row |= {"seconds": outcome.seconds, "peak_mb": outcome.peak_mb, "version": outcome.version, "steps": outcome.steps}
+    row |= {key: getattr(outcome, key) for key in ("seconds", "cpu_seconds", "startup_seconds", "peak_mb", "device_mb")}
+    row |= {"version": outcome.version, "warnings": list(outcome.warnings)}
+    row |= {f"step_{step}": seconds for step, seconds in outcome.steps.items()}
     for label_set in case.labels:
         row |= _overlap(case, label_set, outcome, surfaces)
     if case.truth is not None:
@@ -45,9 +48,8 @@ def measured(
     row |= folding(outcome.transform, case.fixed.grid, case.mask)
     similarity = Similarity(case.fixed, case.moving, background(case.moving))
     row |= {"nmi_before": similarity(None), "nmi_after": similarity(outcome.transform)}
-    if outcome.inverse is not None:
-        row["round_trip_mean_mm"] = _round_trip(case, outcome)
-    if outcome.warped is not None:
+    if outcome.warped is not None:  # the engine's: it delivers an inverse and a warped image; a peer's are its own
+        row["round_trip_mean_mm"] = _round_trip(case, outcome.transform)
         row["warped_disagreement"] = warped_disagreement(
             outcome.warped, case.moving, outcome.transform, background(case.moving)
         )
@@ -80,9 +82,10 @@ def _overlap(case: Case, label_set: str, outcome: Outcome, surfaces: bool) -> di
     return row
 
 
-def _round_trip(case: Case, outcome: Outcome) -> float:
+def _round_trip(case: Case, transform: Transform) -> float:
     """Mean mm inside the mask, or in the whole fixed image, where the transform leads into the moving image at all."""
+    inverse, _ = inverted(transform)
     inside = case.mask if case.mask is not None else torch.ones(case.fixed.grid.shape, dtype=torch.bool)
     seen = Image(torch.ones((1, *case.moving.grid.shape)), case.moving.grid)
-    inside = inside & (resample(seen, case.fixed.grid, outcome.transform).tensor[0] > 0.5)
-    return summary(round_trip_errors(outcome.transform, outcome.inverse, case.fixed.grid, inside))["mean"]
+    inside = inside & (resample(seen, case.fixed.grid, transform).tensor[0] > 0.5)
+    return summary(round_trip_errors(transform, inverse, case.fixed.grid, inside))["mean"]

@@ -4,7 +4,7 @@ Stands alone (it imports the peer, numpy, and nothing of this library), so that 
 own, its memory is counted apart, and a peer that crashes takes nothing with it. JOBS.json: {"peer": name, "seed": 0,
 "threads": n, "jobs": [{"fixed": file, "moving": file, "out": folder}]}. Every job's folder gets what the peer found, as
 files in ITK's meaning (fixed points to moving points, LPS mm): affine.mat or affine.json, warp.nii.gz or warp.npy; and
-JOBS.json.out gets seconds (the peer's call alone, files left out), peak memory and the peer's version.
+JOBS.json.out gets seconds and CPU seconds (of the peer's call alone, files left out), peak memory and its version.
 """
 
 from __future__ import annotations
@@ -21,14 +21,33 @@ import time
 from collections.abc import Callable
 
 
-def ants(kind: str) -> Callable[[dict, int], float]:
+class Spent(float):
+    """Wall seconds of a call; `cpu`: its CPU seconds, user and system, over all threads."""
+
+    cpu: float
+
+
+def clock() -> tuple[float, float]:
+    """Wall and CPU seconds now; `since` takes it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return time.perf_counter(), used.ru_utime + used.ru_stime
+
+
+def since(started: tuple[float, float]) -> Spent:
+    wall, cpu = clock()
+    spent = Spent(wall - started[0])
+    spent.cpu = cpu - started[1]
+    return spent
+
+
+def ants(kind: str) -> Callable[[dict, int], Spent]:
     """antspyx with its defaults and Mattes mutual information throughout."""
     import ants as peer
 
-    def run(job: dict, seed: int) -> float:
+    def run(job: dict, seed: int) -> Spent:
         fixed, moving = peer.image_read(job["fixed"]), peer.image_read(job["moving"])
         prefix = os.path.join(job["out"], "ants_")
-        started = time.perf_counter()
+        started = clock()
         found = peer.registration(
             fixed,
             moving,
@@ -38,7 +57,7 @@ def ants(kind: str) -> Callable[[dict, int], float]:
             random_seed=seed + 1,
             outprefix=prefix,
         )
-        seconds = time.perf_counter() - started
+        seconds = since(started)
         for path in found["fwdtransforms"]:
             shutil.move(path, os.path.join(job["out"], "warp.nii.gz" if path.endswith(".nii.gz") else "affine.mat"))
         for path in glob.glob(prefix + "*"):
@@ -48,12 +67,12 @@ def ants(kind: str) -> Callable[[dict, int], float]:
     return run
 
 
-def elastix(kinds: tuple[str, ...]) -> Callable[[dict, int], float]:
+def elastix(kinds: tuple[str, ...]) -> Callable[[dict, int], Spent]:
     """itk-elastix with its default parameter maps (Mattes mutual information)."""
     import itk
     import numpy as np
 
-    def run(job: dict, seed: int) -> float:
+    def run(job: dict, seed: int) -> Spent:
         fixed, moving = itk.imread(job["fixed"], itk.F), itk.imread(job["moving"], itk.F)
         parameters = itk.ParameterObject.New()
         for kind in kinds:
@@ -63,9 +82,9 @@ def elastix(kinds: tuple[str, ...]) -> Callable[[dict, int], float]:
             settings["RandomSeed"] = [str(seed + 1)]
             settings["WriteResultImage"] = ["false"]
             parameters.AddParameterMap(settings)
-        started = time.perf_counter()
+        started = clock()
         _, found = itk.elastix_registration_method(fixed, moving, parameter_object=parameters, log_to_console=False)
-        seconds = time.perf_counter() - started
+        seconds = since(started)
         field = itk.transformix_deformation_field(moving, found)
         np.save(
             os.path.join(job["out"], "warp.npy"), np.moveaxis(itk.array_from_image(field), -1, 0).astype(np.float32)
@@ -75,22 +94,22 @@ def elastix(kinds: tuple[str, ...]) -> Callable[[dict, int], float]:
     return run
 
 
-def greedy(deformable: bool) -> Callable[[dict, int], float]:
+def greedy(deformable: bool) -> Callable[[dict, int], Spent]:
     """picsl-greedy: affine from the images' centres, then its diffeomorphic stage, both by NMI."""
     import numpy as np
     from picsl_greedy import Greedy2D, Greedy3D
 
-    def run(job: dict, seed: int) -> float:
+    def run(job: dict, seed: int) -> Spent:
         peer = (Greedy3D if job["dimension"] == 3 else Greedy2D)()
         threads = f"-threads {os.environ.get('OMP_NUM_THREADS', '1')}"
         pair = f"-i {job['fixed']} {job['moving']} -m NMI {threads}"
         affine, warp = os.path.join(job["out"], "affine.txt"), os.path.join(job["out"], "warp.nii.gz")
-        started = time.perf_counter()
+        started = clock()
         with open(os.devnull, "w") as nowhere:
             peer.execute(f"{pair} -a -dof 12 -ia-image-centers -n 100x50x10 -o {affine}", nowhere)
             if deformable:
                 peer.execute(f"{pair} -it {affine} -n 100x100x50 -o {warp}", nowhere)
-        seconds = time.perf_counter() - started
+        seconds = since(started)
         matrix = np.loadtxt(affine)
         mirror = np.diag([-1.0, -1.0, 1.0, 1.0] if len(matrix) == 4 else [-1.0, -1.0, 1.0])  # its matrices are in RAS
         with open(os.path.join(job["out"], "affine.json"), "w") as out:
@@ -100,28 +119,28 @@ def greedy(deformable: bool) -> Callable[[dict, int], float]:
     return run
 
 
-def convexadam() -> Callable[[dict, int], float]:
+def convexadam() -> Callable[[dict, int], Spent]:
     """convexAdam with MIND; needs both images on one lattice. Its voxels along K, J, I become voxels along I, J, K."""
     import numpy as np
     import torch
     from convexAdam.convex_adam_MIND import convex_adam_pt
 
-    def run(job: dict, seed: int) -> float:
+    def run(job: dict, seed: int) -> Spent:
         torch.manual_seed(seed)
         fixed, moving = (
             torch.from_numpy(np.fromfile(os.path.splitext(job[side])[0] + ".raw", np.float32).reshape(job["shape"]))
             for side in ("fixed", "moving")
         )
-        started = time.perf_counter()
+        started = clock()
         found = convex_adam_pt(fixed, moving, dtype=torch.float32, device=torch.device("cpu"))
-        seconds = time.perf_counter() - started
+        seconds = since(started)
         np.save(os.path.join(job["out"], "voxels.npy"), np.moveaxis(found[..., ::-1], -1, 0).astype(np.float32))
         return seconds
 
     return run
 
 
-PEERS: dict[str, tuple[str, Callable[[], Callable[[dict, int], float]]]] = {
+PEERS: dict[str, tuple[str, Callable[[], Callable[[dict, int], Spent]]]] = {
     "ants-affine": ("antspyx", lambda: ants("Affine")),
     "ants-syn": ("antspyx", lambda: ants("SyN")),
     "elastix-rigid": ("itk-elastix", lambda: elastix(("rigid",))),
@@ -130,6 +149,7 @@ PEERS: dict[str, tuple[str, Callable[[], Callable[[dict, int], float]]]] = {
     "greedy-affine": ("picsl_greedy", lambda: greedy(False)),
     "greedy-nmi": ("picsl_greedy", lambda: greedy(True)),
     "convexadam": ("convexAdam", convexadam),
+    "convexadam-affine": ("convexAdam", convexadam),  # its images come resampled by the engine's affine: see peers.py
 }
 
 
@@ -145,7 +165,9 @@ def main(path: str) -> None:
             os.makedirs(job["out"], exist_ok=True)
             seconds.append(run(job, task["seed"]))
     version = f"{package} {importlib.metadata.version(package)}"
-    answer = {"seconds": seconds, "peak_mb": peak_megabytes(), "peak_mb_imported": before, "version": version}
+    cpu = [spent.cpu for spent in seconds]
+    memory = {"peak_mb": peak_megabytes(), "peak_mb_imported": before}
+    answer = {"seconds": seconds, "cpu_seconds": cpu, **memory, "version": version}
     with open(path + ".out", "w") as file:
         json.dump(answer, file)
 

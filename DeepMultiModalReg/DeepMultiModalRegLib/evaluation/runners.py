@@ -6,34 +6,62 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ..core import Affine, Image, InputError, Transform
+from ..core import Affine, Image, InputError, Transform, split
 from ..engine.start import POSES
 from .cases import Case
-from .peers import PEERS, run_peer
+from .fresh import in_fresh_process
+from .peers import PEERS, STARTED, run_peer
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a runner found. seconds: registration alone, from images in memory to the transform (and the warped image,
-    where the engine makes one); steps: seconds per step; peak_mb: of a process of its own, where it had one."""
+    """What a runner found. seconds, cpu_seconds: registration alone, from images in memory to the transform (and the
+    warped image, where the engine makes one); steps: seconds per step; startup_seconds, peak_mb: of a process of its
+    own, where it had one: all the rest of its wall time, and its largest resident size."""
 
     transform: Transform
     seconds: float
     warped: Image | None = None
-    inverse: Transform | None = None
     steps: dict[str, float] = field(default_factory=dict)
     peak_mb: float | None = None
     version: str = ""
+    cpu_seconds: float | None = None
+    startup_seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+    device_mb: float | None = None
 
 
-Runner = Callable[[Case], Outcome]
+@dataclass(frozen=True)
+class Runner:
+    """A row's maker. kind: start | peer | model | refined; model: what model a row without or with refinement is of;
+    settings: JSON-able, what decides its figures besides the case."""
+
+    run: Callable[[Case], Outcome]
+    kind: str
+    model: str = ""
+    settings: dict = field(default_factory=dict)
+
+    def __call__(self, case: Case) -> Outcome:
+        return self.run(case)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How models and peers are run: see engine.register. threads: of their processes."""
+
+    start: str = "moments"
+    refine: int = 0
+    refine_by: str = "mind"
+    device: str = "auto"
+    seed: int = 0
+    threads: int = 1
 
 
 def identity(case: Case) -> Outcome:
     return Outcome(Affine.identity(case.fixed.grid.dimension), 0.0)
 
 
-def start(kind: str) -> Runner:
+def start(kind: str) -> Callable[[Case], Outcome]:
     """A start of the engine alone."""
 
     def run(case: Case) -> Outcome:
@@ -47,46 +75,41 @@ def start(kind: str) -> Runner:
     return run
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How models and peers are run: see engine.register. threads: of the peers' processes."""
-
-    start: str = "moments"
-    refine: int = 0
-    refine_by: str = "mind"
-    device: str = "auto"
-    seed: int = 0
-    threads: int = 1
-
-
-def model(name: str, settings: Settings) -> Runner:
-    """A model of the catalogue, or the engine's "rigid" or "affine"."""
+def model(name: str, settings: Settings) -> Callable[[Case], Outcome]:
+    """A model of the catalogue, or the engine's "rigid" or "affine", in a process of its own."""
 
     def run(case: Case) -> Outcome:
-        from ..engine import load, register
-
-        loaded = name if name in POSES else load(name)  # reading and checking the weights is not registration
-        wanted = {"start": settings.start, "device": settings.device, "seed": settings.seed, "inverse": True}
-        if settings.refine:
-            wanted |= {"refine": settings.refine, "refine_by": settings.refine_by}
-        started = time.perf_counter()
-        result = register(case.fixed, case.moving, loaded, **wanted)
-        seconds = time.perf_counter() - started
-        steps = dict(result.report["seconds"])
-        seconds -= steps.get("inverse", 0.0)  # wanted by the table, not by a registration
-        version = "" if name in POSES else f"sha256 {loaded.sha256[:12]}"
-        return Outcome(result.transform, seconds, result.warped, result.inverse, steps, version=version)
+        done = in_fresh_process(case.fixed, case.moving, name, **vars(settings))
+        (one,) = done.runs
+        version = f"sha256 {done.figures['sha256'][:12]}" if done.figures["sha256"] else ""
+        return Outcome(
+            done.transform, one["seconds"], done.warped, one["steps"], done.figures["peak_mb"], version,
+            one["cpu_seconds"], done.startup_seconds, tuple(done.figures["warnings"]), done.figures["device_mb"],
+        )  # fmt: skip
 
     return run
 
 
-def peer(name: str, seed: int = 0, threads: int = 1) -> Runner:
-    """Another tool, in a process of its own."""
+def peer(name: str, settings: Settings) -> Callable[[Case], Outcome]:
+    """Another tool, in a process of its own. One that needs an affine start gets the engine's, whose seconds count."""
 
     def run(case: Case) -> Outcome:
-        done = run_peer(name, [(case.fixed, case.moving)], seed, threads)
+        first, given = None, None
+        if name in STARTED:
+            first = in_fresh_process(case.fixed, case.moving, "affine", **vars(replace(settings, refine=0)))
+            given = [split(first.transform, case.fixed.grid.dimension)[1]]
+        done = run_peer(name, [(case.fixed, case.moving)], settings.seed, settings.threads, given)
         found = done.results[0]
-        return Outcome(found.transform, found.seconds, peak_mb=done.peak_mb, version=done.version)
+        spent = {"registration": (found.seconds, found.cpu_seconds)}
+        outside, peak = done.startup_seconds, done.peak_mb
+        if first is not None:
+            spent["affine"] = first.runs[0]["seconds"], first.runs[0]["cpu_seconds"]
+            outside, peak = outside + first.startup_seconds, max(peak, first.figures["peak_mb"])
+        wall, cpu = (sum(value[k] for value in spent.values()) for k in (0, 1))
+        steps = {key: value[0] for key, value in spent.items()} if len(spent) > 1 else {}
+        return Outcome(
+            found.transform, wall, None, steps, peak, done.version, cpu_seconds=cpu, startup_seconds=outside
+        )
 
     return run
 
@@ -101,13 +124,16 @@ def runners(models: list[str], peers: list[str], settings: Settings) -> dict[str
     for name in peers:
         if name not in PEERS:
             raise InputError(f"The peer '{name}' is not one of {', '.join(PEERS)}.")
-    rows: dict[str, Runner] = {"identity": identity, "moments": start("moments")}
-    rows |= {name: peer(name, settings.seed, settings.threads) for name in peers}
+    rows = {"identity": Runner(identity, "start"), "moments": Runner(start("moments"), "start")}
+    own = vars(settings)
+    for name in peers:
+        used = own if name in STARTED else {key: own[key] for key in ("seed", "threads")}
+        rows[name] = Runner(peer(name, settings), "peer", settings={**used, "refine": 0})
     for name in models:
-        if name not in POSES:
-            find(name)
+        sha = "" if name in POSES else find(name).weights["sha256"]
         title = name if settings.start == "moments" else f"{name}, start {settings.start}"
-        rows[title] = model(name, replace(settings, refine=0))
-        if settings.refine and name not in POSES:
-            rows[f"{title}, refined"] = model(name, settings)
+        plain = replace(settings, refine=0)
+        rows[title] = Runner(model(name, plain), "model", title, {**vars(plain), "sha256": sha})
+        if settings.refine:
+            rows[f"{title}, refined"] = Runner(model(name, settings), "refined", title, {**own, "sha256": sha})
     return rows
