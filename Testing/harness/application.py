@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+import unittest
 from pathlib import Path
 
 import slicer
@@ -35,8 +36,8 @@ class Application(QtCore.QObject):
     def topLevelWidgets(self) -> list:
         return self._qt.topLevelWidgets()
 
-    def processEvents(self) -> None:
-        self._qt.processEvents()
+    def processEvents(self, *limits) -> None:
+        self._qt.processEvents(*limits)
 
     def overrideCursor(self):
         return None
@@ -110,6 +111,13 @@ class Logic:
         return node
 
 
+class Test(unittest.TestCase):
+    """ScriptedLoadableModuleTest."""
+
+    def delayDisplay(self, message, requestedDelay=None, msec=None) -> None:
+        print(message)
+
+
 _QT: dict = {}
 
 
@@ -140,7 +148,7 @@ def activate(monkeypatch) -> Application:
         },
         "ScriptedLoadableModule": {
             "ScriptedLoadableModule": Module, "ScriptedLoadableModuleWidget": Widget,
-            "ScriptedLoadableModuleLogic": Logic, "ScriptedLoadableModuleTest": type("Test", (), {}),
+            "ScriptedLoadableModuleLogic": Logic, "ScriptedLoadableModuleTest": Test,
         },
     }  # fmt: skip
     for name, content in members.items():

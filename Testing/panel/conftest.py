@@ -44,14 +44,7 @@ def app(monkeypatch, headless, tmp_path, temporary_folder):
     write_tiny_model(tmp_path / "models", "tiny-ct-3d", modalities=["CT"])
     monkeypatch.setenv("DEEPMULTIMODALREG_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(process, "child_command", lambda: children.QUICK)
-    for name in ("Red", "Green", "Yellow"):
-        for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
-            node = headless.scene.CreateNodeByClass(kind)
-            node.UnRegister(None)
-            node.SetSingletonTag(name)
-            node.SetName(name)
-            node.SetLayoutName(name)
-            headless.scene.AddNode(node)
+    headless.add_views()
     running = application.activate(monkeypatch)
     yield running
     assert pythonqt.ERRORS == []

@@ -94,13 +94,19 @@ class Process:
                     events.append(event)
         return events
 
-    def kill(self) -> None:
-        """Ends the child and its children at once; returns when it is gone, after GRACE_SECONDS at the latest."""
+    def end(self) -> None:
+        """Asks the system to end the child and its children; does not wait until they are gone."""
+        if self._child.poll() is not None and os.name == "nt":
+            return
         if os.name == "nt":
             subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.pid)], capture_output=True, check=False)
         else:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Ends the child and its children at once; returns when it is gone, after GRACE_SECONDS at the latest."""
+        self.end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(GRACE_SECONDS)
         self.close()

@@ -18,7 +18,7 @@ from ..mrml import nodes
 from ..mrml.outputs import KINDS, REPORT_ATTRIBUTE, names_for, problem_with, remove_with_displays
 from . import inputs
 from .job import Job
-from .process import Process, Remaining, sentence_for
+from .process import GRACE_SECONDS, Process, Remaining, sentence_for
 from .steps import in_words
 from .words import PanelError
 from .words import tr as _
@@ -197,21 +197,23 @@ class Registration:
         return {"affine": (nodes.FLIP @ whole @ nodes.FLIP).tolist()}
 
     def _watch(self) -> Iterator[None]:
-        done_at = None
+        """Until the child has said how it ended, and is gone: to wait for that in one go would stop the window."""
+        said_at = None
         while True:
             events, code = self.process.poll()
             for event in events:
                 self._hear(event)
-            said = (self._said or {}).get("event")
-            if said == "error":
-                raise PanelError(self._said["message"], self._said.get("code", 5), self._said.get("details", ""))
-            if said == "done" and (code is not None or time.monotonic() - (done_at or time.monotonic()) > 1.0):
-                return
-            if said == "done":
-                done_at = done_at or time.monotonic()
-            elif code is not None:
+            if self._said is not None and said_at is None:
+                said_at = time.monotonic()
+                self.process.end()  # everything is on the disk
+            gone = code is not None or time.monotonic() - (said_at or time.monotonic()) > GRACE_SECONDS
+            if self._said is not None and gone:
+                break
+            if code is not None:
                 raise sentence_for(code, self.process.log())
             yield
+        if self._said["event"] == "error":
+            raise PanelError(self._said["message"], self._said.get("code", 5), self._said.get("details", ""))
 
     def _hear(self, event: dict) -> None:
         if event["event"] == "progress":
