@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from ..core.errors import InputError
 from ..io import require_writable
+from ..io.atomic import hidden_folder
 
 
 class Outputs:
@@ -22,14 +23,14 @@ class Outputs:
         """
         self._paths = {role: path for role, path in wanted.items() if path is not None}
         self._staged: dict[str, Path] = {}
-        taken: dict[Path, str] = {path.resolve(): "an input" for path in inputs}
+        taken: dict[str, str] = {os.path.realpath(path): "an input" for path in inputs}
         for role, path in self._paths.items():
-            place = path.resolve()
+            place = os.path.realpath(path)
             if place in taken:
                 raise InputError(f"The output {path} ({role}) is also {taken[place]}; give it a name of its own.")
             taken[place] = f"the output of {role}"
             require_writable(path)
-            os.rmdir(_folder_beside(path))  # the surest test: permissions do not tell everything
+            os.rmdir(hidden_folder(path))  # the surest test: permissions do not tell everything
 
     def wants(self, role: str) -> bool:
         return role in self._paths
@@ -44,7 +45,7 @@ class Outputs:
     def stage(self, role: str) -> Path:
         """Where to write that output for now: its own name, in a hidden folder on the same disk."""
         path = self._paths[role]
-        self._staged[role] = _folder_beside(path)
+        self._staged[role] = hidden_folder(path)
         return self._staged[role] / path.name
 
     def commit(self) -> list[Path]:
@@ -68,24 +69,14 @@ class Outputs:
 
 
 def _move(part: Path, target: Path) -> tuple[Path, Path | None]:
-    """Moves a file; what was there before is kept beside it until the whole run is through."""
+    """Moves a file; what was there before is kept beside it until the whole run is through. The target has the old
+    content or the new one at any moment."""
     old = None
     if target.exists():
-        old = part.parent / f".old-{target.name}"
-        os.replace(target, old)
-    try:
-        os.replace(part, target)
-    except OSError:
-        if old is not None:
-            os.replace(old, target)
-        raise
+        old = part.parent / f".old-{os.urandom(4).hex()}"
+        with contextlib.suppress(OSError):
+            os.link(target, old)
+        if not old.exists():  # a disk without links
+            shutil.copy2(target, old)
+    os.replace(part, target)
     return target, old
-
-
-def _folder_beside(path: Path) -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise InputError(
-            f"The output {path} cannot be written ({error.strerror}); choose another folder or free this one."
-        ) from error

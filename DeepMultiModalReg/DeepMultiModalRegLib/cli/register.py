@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 from ..core.errors import Cancelled, InputError
 from .interrupt import Interrupt
 from .outputs import Outputs
+
+LARGEST = 1e12  # intensity, as engine.checks
 
 
 def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> None:
@@ -35,7 +36,7 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
     add("--moving-frame", type=_count, metavar="N", help="one frame of a sequence instead of all")
     add("--labels", type=Path, metavar="FILE", help="a label map drawn on the moving image, to go with it")
     add("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="where the network runs (default: auto)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of whatever is random (default: 0)")
+    add("--seed", type=_seed, default=0, metavar="N", help="seed of whatever is random (default: 0)")
     add("--fill", type=_number, metavar="X", help="intensity outside the moving image (default: its background)")
     add("--interpolation", choices=("auto", "linear", "nearest"), default="auto", help="of the output volume; auto is "
         "nearest where the moving file says that it is a label map")  # fmt: skip
@@ -56,8 +57,15 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
 
 def _number(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    if not abs(value) <= LARGEST:  # NaN, too, is refused
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number that an image can hold")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {(1 << 63) - 1}")
     return value
 
 

@@ -7,6 +7,7 @@ import torch
 from ..core import Image, InputError
 
 SMALLEST = 4  # voxels along at least two axes: less shows no shape to register
+LARGEST = 1e12  # intensity: sums of squares over a volume stay far within float32
 
 
 def check_image(image: Image, role: str) -> None:
@@ -33,6 +34,11 @@ def check_image(image: Image, role: str) -> None:
                 "replace them, by 0 for example, and try again."
             )
     low, high = voxels.aminmax()
+    if max(abs(low.item()), abs(high.item())) > LARGEST:
+        raise InputError(
+            f"The {role} image holds values from {low.item():g} to {high.item():g}, too large to compute with; "
+            "rescale its intensities, or replace what marks the outside."
+        )
     if low == high:
         raise InputError(
             f"The {role} image is constant (every voxel is {low.item():g}): there is nothing to register; "

@@ -11,8 +11,10 @@ import torch
 
 from ..core import Grid, Image, InputError
 from .atomic import replacing
+from .nifti import check_nifti
 from .picture import Picture, picture_of
 from .pixel import PixelInfo
+from .quiet import quiet
 from .reading import count_frames, last_line, read_sitk
 
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".png")
@@ -86,11 +88,13 @@ def write_sitk(picture: sitk.Image, path: Path) -> None:
         raise InputError(f"The output {path} cannot hold one slice of vectors; use .nrrd or .mha instead.")
     with replacing(path) as temporary:
         try:
-            sitk.WriteImage(picture, str(temporary), useCompression=suffix_of(path) in _COMPRESSED)
-        except RuntimeError as error:
+            with quiet():
+                sitk.WriteImage(picture, str(temporary), useCompression=suffix_of(path) in _COMPRESSED)
+            check_nifti(temporary)  # of which ITK's writer says nothing when the disk is full
+        except (RuntimeError, InputError) as error:
+            reason = "it was cut off" if isinstance(error, InputError) else last_line(str(error))
             raise InputError(
-                f"The output {path} cannot be written ({last_line(str(error))}); check the space on the disk, "
-                "or write .nrrd instead."
+                f"The output {path} cannot be written ({reason}); check the space on the disk, or write .nrrd instead."
             ) from error
 
 

@@ -90,7 +90,8 @@ def _described(header: bytes) -> tuple[list[int], list[float], int] | None:
             dim = struct.unpack_from(order + "8h", header, 40)
             pixdim = struct.unpack_from(order + "8f", header, 76)
             bits = struct.unpack_from(order + "h", header, 72)[0]
-            offset = int(struct.unpack_from(order + "f", header, 108)[0])
+            start = struct.unpack_from(order + "f", header, 108)[0]
+            offset = int(start) if math.isfinite(start) else 0
         elif kind == 540 and len(header) == 540 and header[4:7] == b"n+2":
             dim = struct.unpack_from(order + "8q", header, 16)
             pixdim = struct.unpack_from(order + "8d", header, 104)

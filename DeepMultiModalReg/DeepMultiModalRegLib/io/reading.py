@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import SimpleITK as sitk
 
 from ..core import InputError
 from .nifti import axes_of_nifti, check_nifti
+from .quiet import quiet
 from .series import read_series
 
 # ITK's warnings are about what it repairs by itself; what matters is refused here in a sentence
@@ -26,13 +28,14 @@ def read_sitk(path: Path, frame: int | None = None) -> sitk.Image:
     """
     _check_there(path)
     try:
-        if path.is_dir():
-            picture = read_series(path)
-            _frames(path, picture)
-        else:
-            check_nifti(path)
-            _frames(path, _opened(path))
-            picture = _executed(path)
+        with quiet():
+            if path.is_dir():
+                picture = read_series(path)
+                _frames(path, picture)
+            else:
+                check_nifti(path)
+                _frames(path, _opened(path))
+                picture = _executed(path)
     except (RuntimeError, MemoryError) as error:
         raise InputError(_reason(path, str(error))) from error
     return _one_frame(picture, path, frame)
@@ -55,7 +58,8 @@ def count_frames(path: Path) -> int:
     """How many frames a sequence (4D file) holds, by its header alone; 1 for anything else, readable or not."""
     try:
         _check_there(path)
-        return 1 if path.is_dir() else _frames(path, _opened(path))
+        with quiet():
+            return 1 if path.is_dir() else _frames(path, _opened(path))
     except (RuntimeError, MemoryError, InputError):
         return 1
 
@@ -155,8 +159,10 @@ def _reason(path: Path, message: str) -> str:
 
 
 def last_line(message: str) -> str:
-    """What ITK says went wrong, without where in its code."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    """What ITK says went wrong, without where in its code. Not its "Reason", the system's last error of any kind."""
+    lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("Reason: ")]
     if not lines:
         return "no reason given"
-    return lines[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ").rstrip(".")
+    said = [line for line in lines if "ERROR: " in line]
+    words = (said or lines)[-1].rpartition("ERROR: ")[2]
+    return re.sub(r"^\w+\(0x[0-9a-f]+\): ", "", words).rstrip(". ")

@@ -18,6 +18,7 @@ from .atomic import replacing
 from .chain import chain
 from .hdf5 import hdf5
 from .image import grid_of, read_sitk, sitk_from, suffix_of, write_sitk
+from .quiet import quiet
 
 TRANSFORM_FILES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
 WRITTEN = (".h5", ".hdf5", ".tfm", ".txt")
@@ -41,10 +42,11 @@ def read_transform(path: str | os.PathLike) -> Transform:
     path = Path(path)
     if suffix_of(path) in FIELD_FILES:
         return _field_of(sitk.DisplacementFieldTransform(_vector_image(path)), path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # whatever else the path may be, a loop of links too
         raise InputError(f"The transform {path} does not exist; check its name and folder.")
     try:
-        read = sitk.ReadTransform(str(path))
+        with quiet():
+            read = sitk.ReadTransform(str(path))
     except RuntimeError as error:
         raise InputError(
             f"The transform {path} cannot be read; give an ITK transform file ({', '.join(TRANSFORM_FILES)}) or a "
@@ -81,12 +83,9 @@ def write_transform(transform: Transform, path: str | os.PathLike) -> None:
         )
     with replacing(path) as temporary:
         if suffix in (".h5", ".hdf5"):
-            temporary.write_bytes(_hdf5_of(transform))
-            return
-        try:
-            sitk.WriteTransform(to_sitk(rounded(transform)), str(temporary))
-        except RuntimeError as error:
-            raise InputError(f"The output {path} cannot be written; check the space on the disk.") from error
+            temporary.write_bytes(_as_hdf5(_parts(transform)))
+        else:
+            temporary.write_text(_as_text(_parts(transform)), encoding="ascii")
 
 
 def rounded(transform: Transform) -> Transform:
@@ -99,29 +98,46 @@ def rounded(transform: Transform) -> Transform:
     return Composite(exact, affine) if isinstance(transform, Composite) else exact
 
 
-def _hdf5_of(transform: Transform) -> bytes:
-    """The bytes of an ITK transform file; laid out as itk::HDF5TransformIO reads it, composites with the affine first
-    (ITK applies the last one first)."""
+def _parts(transform: Transform) -> list[tuple[str, np.ndarray | None, np.ndarray | None]]:
+    """(type, fixed parameters, parameters) of what an ITK transform file holds one after the other: a composite begins
+    with its own name, and then has the affine first (ITK applies the last one first)."""
     d = transform.dimension
     kind = f"double_{d}_{d}"
     dense, affine = split(rounded(transform), d)
-    linear = {
-        "TransformType": f"AffineTransform_{kind}",
-        "TransformFixedParameters": np.zeros(d),
-        "TransformParameters": torch.cat([affine.linear.flatten(), affine.translation]).numpy(),
-    }
-    parts = [linear]
-    if dense is not None:
-        grid = dense.field.grid
-        field = {
-            "TransformType": f"DisplacementFieldTransform_{kind}",
-            "TransformFixedParameters": np.array([*grid.size, *grid.origin, *grid.spacing, *grid.direction], float),
-            "TransformParameters": torch.movedim(dense.field.tensor, 0, -1).flatten().numpy(),
-        }
-        whole = {"TransformType": f"CompositeTransform_{kind}"}
-        parts = [field] if isinstance(transform, DenseField) else [whole, linear, field]
-    group = {str(number): part for number, part in enumerate(parts)}
-    return hdf5({"ITKVersion": "5.4", "TransformGroup": group}, together=d)
+    numbers = torch.cat([affine.linear.flatten(), affine.translation]).numpy()
+    linear = (f"AffineTransform_{kind}", np.zeros(d), numbers)
+    if dense is None:
+        return [linear]
+    grid = dense.field.grid
+    place = np.array([*grid.size, *grid.origin, *grid.spacing, *grid.direction], float)
+    field = (f"DisplacementFieldTransform_{kind}", place, torch.movedim(dense.field.tensor, 0, -1).flatten().numpy())
+    return [field] if isinstance(transform, DenseField) else [(f"CompositeTransform_{kind}", None, None), linear, field]
+
+
+def _as_hdf5(parts: list) -> bytes:
+    """As itk::HDF5TransformIO reads it."""
+    group = {}
+    for number, (kind, fixed, numbers) in enumerate(parts):
+        group[str(number)] = {"TransformType": kind}
+        if numbers is not None:
+            group[str(number)] |= {"TransformFixedParameters": fixed, "TransformParameters": numbers}
+    together = 3 if parts[-1][0].endswith("3_3") else 2
+    return hdf5({"ITKVersion": "5.4", "TransformGroup": group}, together)
+
+
+def _as_text(parts: list) -> str:
+    """As itk::TxtTransformIO reads it. (ITK's writer says nothing when the disk is full.)"""
+    lines = ["#Insight Transform File V1.0"]
+    for number, (kind, fixed, numbers) in enumerate(parts):
+        lines += [f"#Transform {number}", f"Transform: {kind}"]
+        if numbers is not None:
+            lines += [f"Parameters: {_words(numbers)}", f"FixedParameters: {_words(fixed)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _words(numbers: np.ndarray) -> str:
+    """The shortest decimals that are these numbers again."""
+    return " ".join(repr(v).removesuffix(".0") for v in numbers.astype(np.float64).tolist())
 
 
 def _is_identity(affine: Affine) -> bool:
