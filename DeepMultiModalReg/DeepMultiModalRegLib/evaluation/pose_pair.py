@@ -20,10 +20,18 @@ from .pose_draw import posed_by_header, posed_by_resampling, respaced
 class AlignedPair:
     """Two images of one person in one space, one of which is put under poses."""
 
-    def __init__(self, described: dict, data: Path, swapped: bool, spacing: float) -> None:
-        """swapped: what the list calls moving is fixed. Raises InputError for a pair with a truth that is no pose."""
+    def __init__(
+        self, described: dict, data: Path, swapped: bool, spacing: float, rigid: dict[str, list] | None = None
+    ) -> None:
+        """described: a case of a list; the truth between its images is the case's, else the 4x4 matrix that `rigid`
+        holds by its name, else the identity. swapped: what the list calls moving is fixed. spacing: mm.
+
+        Raises InputError for a pair with a truth that is no pose.
+        """
         case = load_case(described, data)
-        truth = Affine.identity(case.fixed.grid.dimension) if case.truth is None else case.truth
+        known = (rigid or {}).get(case.name)
+        truth = Affine.identity(case.fixed.grid.dimension) if known is None else Affine(torch.tensor(known))
+        truth = truth if case.truth is None else case.truth
         if not isinstance(truth, Affine):
             raise InputError(f"The case {case.name} has a deformation as its truth; name pairs that lie aligned.")
         modalities = case.modalities or ("fixed", "moving")

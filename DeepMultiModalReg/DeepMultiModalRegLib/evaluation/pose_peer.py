@@ -38,6 +38,7 @@ class PosePeer:
         self.name, self.seed, self.threads = name, seed, threads
         self._process: subprocess.Popen | None = None
         self._errors = tempfile.TemporaryFile("w+")
+        self._folder = tempfile.TemporaryDirectory(prefix="pose-")  # elastix leaves a file where it stands
         self._version = ""
 
     def __call__(self, fixed: Image, moving: Image) -> dict[str, Found]:
@@ -76,6 +77,7 @@ class PosePeer:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            cwd=self._folder.name,
         )
         self._version = self._answer()["version"]
 

@@ -10,30 +10,18 @@ import importlib.metadata
 import json
 import os
 import sys
-import time
 
 import peer_worker
-
-
-class Clock:
-    """Stands in for the module `time` in peer_worker: whenever a peer's call is timed, CPU seconds are noted too."""
-
-    def __init__(self) -> None:
-        self.cpu: list[float] = []
-
-    def perf_counter(self) -> float:
-        self.cpu.append(time.process_time())
-        return time.perf_counter()
 
 
 def searched():
     """antspyx affine after its own search for a start: affine_initializer, turns in steps of 20 degrees."""
     import ants as peer
 
-    def run(job: dict, seed: int) -> float:
+    def run(job: dict, seed: int) -> peer_worker.Spent:
         fixed, moving = peer.image_read(job["fixed"]), peer.image_read(job["moving"])
         prefix = os.path.join(job["out"], "ants_")
-        started = peer_worker.time.perf_counter()
+        started = peer_worker.clock()
         first = peer.affine_initializer(fixed, moving, search_factor=20, radian_fraction=0.5)
         found = peer.registration(
             fixed,
@@ -44,7 +32,7 @@ def searched():
             random_seed=seed + 1,
             outprefix=prefix,
         )
-        seconds = peer_worker.time.perf_counter() - started
+        seconds = peer_worker.since(started)
         os.replace(found["fwdtransforms"][0], os.path.join(job["out"], "affine.mat"))
         return seconds
 
@@ -59,16 +47,15 @@ def main(peer: str, seed: int) -> None:
     os.dup2(2, 1)  # what a peer prints goes to stderr, also from C++
     package, make = PEERS[peer]
     run = make()
-    clock = peer_worker.time = Clock()
     print(json.dumps({"version": f"{package} {importlib.metadata.version(package)}"}), file=answers, flush=True)
     for line in sys.stdin:
         job = json.loads(line)
-        clock.cpu.clear()
         try:
             os.makedirs(job["out"], exist_ok=True)
-            answer = {"seconds": run(job, seed), "cpu_seconds": clock.cpu[-1] - clock.cpu[0]}
+            spent = run(job, seed)
+            answer = {"seconds": spent, "cpu_seconds": spent.cpu}
         except Exception as error:  # whatever a peer raises is its row's error; the next pair has its own chance
-            answer = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[-1:] or ['']}"}
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[-300:]}"}
         print(json.dumps(answer), file=answers, flush=True)
 
 

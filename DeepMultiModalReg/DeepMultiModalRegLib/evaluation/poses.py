@@ -8,16 +8,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from ..core import Affine, InputError, RegistrationError
 from ..io import write_json, write_text
-from .cases import data_folder, read_cases
+from .cases import FOLDER, data_folder, read_cases
 from .pose_draw import PRESETS, PoseRanges, drawn_pose
 from .pose_pair import AlignedPair, errors
 from .pose_peer import POSE_PEERS, PosePeer
 from .pose_rows import RowFile, markdown, summary
 from .pose_tools import Found, Tool, identity, ours, title
 
-GROUP = "T1/T2"  # of the shipped pairs, those that are taken when none is named
+LIST = "aligned"  # of pairs, shipped
+GROUP = "T1/T2"  # of these, those that the preset affine takes when none is named; the others take all
 WITHIN_MM = (2.0, 5.0)
 
 
@@ -26,11 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the poses experiment")
     group.add_argument("--preset", choices=PRESETS, default="affine", help="ranges of the poses (default affine)")
     group.add_argument("--poses", type=int, default=100, metavar="N", help="how many, over all pairs (default 100)")
+    group.add_argument(
+        "--first", type=int, default=0, metavar="N", help="begin at pose N: two processes share a folder"
+    )
     group.add_argument("--rotation", type=float, metavar="DEG", help="instead of the preset's: largest angle")
     group.add_argument("--shift", type=float, metavar="MM", help="largest shift along each axis")
     group.add_argument("--scale", type=float, metavar="SHARE", help="largest scaling: 0.1 is 0.9 to 1.1")
     group.add_argument("--each-axis", action="store_true", help="one scale for each axis instead of one")
-    group.add_argument("--pairs", metavar="NAME,...", help=f"of the shipped pairs (default those of {GROUP})")
+    group.add_argument("--pairs", metavar="NAME,...", help=f"of the list (default all; preset affine: {GROUP})")
     group.add_argument("--posing", choices=("resample", "header"), default="resample", help="how an image is posed")
     group.add_argument("--spacing", type=float, default=2.0, metavar="MM", help="voxels of both images (default 2)")
     group.add_argument("--resume", action="store_true", help="keep the rows in the folder, run what is missing")
@@ -55,13 +61,13 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     plan = Plan(_ranges(options), options.posing, options.spacing, options.seed, tuple(c["name"] for c in cases))
     tools = _tools(options, models, peers)
     file = _row_file(options, plan)
-    data = data_folder(options.data)
+    pairs = Pairs(cases, data_folder(options.data), plan.spacing)
     try:
-        for number in range(options.poses):
+        for number in range(options.first, options.poses):
             done = {row["tool"] for row in file.rows() if row["pose"] == number}
             missing = {name: tool for name, tool in tools.items() if name not in done}
             if missing:
-                for row in pose_rows(_pair(cases, data, plan, number), plan, number, missing):
+                for row in pose_rows(pairs.of(number), plan, number, missing):
                     if row["tool"] not in done:
                         file.add(row)
                         done.add(row["tool"])
@@ -79,16 +85,21 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     return 0
 
 
-_PAIRS: dict[tuple, AlignedPair] = {}
+class Pairs:
+    """The pairs of a list, each read when its first pose comes."""
 
+    def __init__(self, cases: list[dict], data: Path, spacing: float) -> None:
+        self._cases, self._data, self._spacing = cases, data, spacing
+        self._rigid = yaml.safe_load((FOLDER / f"{LIST}.yaml").read_text())["rigid"]
+        self._read: dict[tuple[str, bool], AlignedPair] = {}
 
-def _pair(cases: list[dict], data: Path, plan: Plan, number: int) -> AlignedPair:
-    """Pose `number` goes to each pair in turn; every other round the images change roles."""
-    described, swapped = cases[number % len(cases)], number // len(cases) % 2 == 1
-    key = described["name"], swapped, plan.spacing, str(data)
-    if key not in _PAIRS:
-        _PAIRS[key] = AlignedPair(described, data, swapped, plan.spacing)
-    return _PAIRS[key]
+    def of(self, number: int) -> AlignedPair:
+        """Pose `number` goes to each pair in turn; every other round the images change roles."""
+        described, swapped = self._cases[number % len(self._cases)], number // len(self._cases) % 2 == 1
+        key = described["name"], swapped
+        if key not in self._read:
+            self._read[key] = AlignedPair(described, self._data, swapped, self._spacing, self._rigid)
+        return self._read[key]
 
 
 def pose_rows(pair: AlignedPair, plan: Plan, number: int, tools: dict[str, Tool]) -> Iterator[dict]:
@@ -122,8 +133,9 @@ def _cases(options: argparse.Namespace) -> list[dict]:
     if options.cases != "acceptance":
         cases = read_cases(options.cases)
     else:
-        cases = read_cases("aligned")
-        cases = cases if options.pairs else [case for case in cases if case["group"] == GROUP]
+        cases = read_cases(LIST)
+        if options.preset == "affine" and not options.pairs:
+            cases = [case for case in cases if case["group"] == GROUP]
     if not options.pairs:
         return cases
     known = {case["name"]: case for case in cases}
