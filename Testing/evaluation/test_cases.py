@@ -8,11 +8,13 @@ import pytest
 import torch
 import yaml
 from fakes import phantom
+from lattices import rotation
 
-from DeepMultiModalRegLib.core import DenseField, Grid, Image, InputError, invert, resample
-from DeepMultiModalRegLib.evaluation.cases import FOLDER, data_folder, load_case, read_cases
+from DeepMultiModalRegLib.core import Affine, DenseField, Grid, Image, InputError, invert, resample
+from DeepMultiModalRegLib.evaluation.cases import FOLDER, data_folder, inverse_of, load_case, read_cases
 from DeepMultiModalRegLib.evaluation.dice import dice, mean
 from DeepMultiModalRegLib.evaluation.displacement import summary, transform_errors
+from DeepMultiModalRegLib.evaluation.warps import WarpRanges, known_warp
 from DeepMultiModalRegLib.io import read_image, write_image
 
 GRID = Grid.regular((40, 36, 32), (2.0, 2.0, 2.5))
@@ -86,6 +88,53 @@ def test_a_wrong_list_of_cases_is_a_sentence(tmp_path, content, word):
     path.write_text(content)
     with pytest.raises(InputError, match=word):
         read_cases(path)
+
+
+def test_a_list_may_take_cases_of_shipped_ones_and_name_their_peers(tmp_path):
+    path = tmp_path / "mine.yaml"
+    own = "cases: [{name: own, fixed: a, moving: b}]"
+    path.write_text(f"include: [{{list: known_warps, cases: [ms12-t1-onto-t2], peers: [ants-syn]}}]\n{own}")
+    taken, mine = read_cases(path)
+    there = next(case for case in read_cases("known_warps") if case["name"] == "ms12-t1-onto-t2")
+    assert taken == {**there, "peers": ["ants-syn"]} and mine["name"] == "own"
+    path.write_text("include: [{list: known_warps, cases: [nobody]}]")
+    with pytest.raises(InputError, match="no case nobody; it has brainweb-t1-onto-t2-near"):
+        read_cases(path)
+    both = [case["name"] for case in read_cases("acceptance,known_warps")]
+    assert both == [case["name"] for name in ("acceptance", "known_warps") for case in read_cases(name)]
+
+
+def test_images_labels_and_mask_are_read_on_a_coarser_lattice_where_a_spacing_is_asked_for(data):
+    case = load_case(described(spacing=4.0, warp={"of": "moving", **SEEDED}, mask={"head": "a.nrrd"}), data)
+    for image in (case.fixed, case.moving, *case.labels["all"]):
+        assert image.grid.size == (20, 18, 20) and image.grid.spacing == (4.0, 4.0, 4.0)
+    assert torch.allclose(case.fixed.grid.centre, GRID.centre) and case.mask.shape == case.fixed.grid.shape
+    moving, fixed = case.labels["all"][::-1]
+    overlap = [
+        mean(dice(fixed.tensor, resample(moving, fixed.grid, t, "nearest").tensor)) for t in (None, case.truth)
+    ]
+    assert overlap[1] > 0.85 > overlap[0] + 0.1
+
+
+def test_a_posed_moving_image_lies_where_its_pose_says(data):
+    turn = torch.as_tensor(rotation(10.0, -5.0, 20.0))
+    pose = torch.eye(4, dtype=torch.float64)
+    pose[:3, :3], pose[:3, 3] = turn, torch.tensor([4.0, -6.0, 3.0], dtype=torch.float64)
+    case = load_case(described(pose=pose.tolist(), labels={}), data)
+    as_it_was = read_image(data / "b.nrrd")[0]
+    expected = resample(as_it_was, GRID, Affine(pose)).tensor
+    assert torch.allclose(resample(case.moving, GRID).tensor, expected, atol=0.5)  # of 1000
+    assert (resample(as_it_was, GRID).tensor - expected).abs().mean() > 10
+    with pytest.raises(InputError, match="not rigid"):
+        load_case(described(pose=[[1.1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), data)
+
+
+def test_the_inverse_of_a_warp_is_true_to_a_few_hundredths_of_a_millimetre():
+    warp = known_warp(GRID, WarpRanges(5.0, 8.0, 0.05, 8.0, 20.0), 3)
+    truth = inverse_of(warp, GRID)
+    x = GRID.points(torch.float64)
+    errors = (warp.points(truth.points(x)) - x).norm(dim=-1)
+    assert errors.mean() < 0.02 and errors.max() < 0.3 and (warp.points(x) - x).norm(dim=-1).mean() > 3
 
 
 def test_a_list_nobody_ships_names_those_there_are():

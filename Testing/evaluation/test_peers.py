@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from lattices import LATTICES_3D
 
 from DeepMultiModalRegLib.core import Affine, Grid, InputError, RegistrationError, resample
 from DeepMultiModalRegLib.evaluation.displacement import summary, transform_errors
-from DeepMultiModalRegLib.evaluation.peers import MissingPeerError, run_peer
+from DeepMultiModalRegLib.evaluation.peers import PEERS, MissingPeerError, run_peer
 
 PLANE = Grid.regular((64, 60), (1.5, 1.5))
 
@@ -140,3 +142,17 @@ def test_a_real_peer_finds_a_known_shift_in_the_right_direction(name, package):
     assert summary(transform_errors(run.results[0].transform, truth, PLANE, inside))["mean"] < 1.5  # of 7.2
     assert 0 < run.results[0].cpu_seconds and 0 < run.results[0].seconds and run.startup_seconds > 0
     assert set(os.listdir()) == before  # a peer leaves nothing where the command stands
+
+
+def test_one_command_installs_every_peer():
+    """The extra `peers` and requirements/peers.txt name the packages of all peers, and the extra nothing else."""
+
+    def plain(name: str) -> str:
+        return re.split(r"[=<>~! ]", name)[0].lower().replace("_", "-")
+
+    root = Path(__file__).resolve().parents[2]
+    extra = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]["peers"]
+    lines = (root / "requirements" / "peers.txt").read_text().splitlines()
+    pinned = {plain(line) for line in lines if line and not line.startswith("#")}
+    wanted = {plain(package) for package, _ in PEERS.values()}
+    assert {plain(name) for name in extra} == wanted == pinned - {"torch", "numpy"}

@@ -18,6 +18,11 @@
                                                        # image's header is moved by its inverse before anything else
         peers: [ants-syn]                              # only these other tools, of those asked for
 
+A list may take cases of shipped lists instead of, or before, its own:
+
+    include:
+      - {list: acceptance, cases: [newborn, known], peers: [ants-syn]}   # cases, peers: as they are there if not named
+
 A warp W says that the pair was aligned before one of it was replaced by x -> image(W(x)). `of: fixed` makes W the true
 transform, `of: moving` its inverse. W is a `field` (of displacements in LPS mm; one component `along` a direction is
 enough), a `transform` file, or made here from a `seed` (evaluation.warps: shift_mm, rotation_deg, scale, peak_mm,
@@ -96,9 +101,11 @@ def _cases_of(source: str | os.PathLike) -> list[dict]:
             raise InputError(f"There is no file of cases {source}; give a YAML file or one of: {known}.")
         path = shipped
     try:
-        cases = yaml.safe_load(path.read_text())["cases"]
+        content = yaml.safe_load(path.read_text())
+        included = [case for entry in content.get("include", []) for case in _included(entry)]
+        cases = content["cases"] if "cases" in content or not included else []
         _ = [case["name"] for case in cases]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"The file {path} does not list cases ({error}); it needs `cases:`, each with a `name:`."
         ) from None
@@ -111,7 +118,18 @@ def _cases_of(source: str | os.PathLike) -> list[dict]:
                 + (f"unknown entries {sorted(unknown)}" if unknown else f"no {' and no '.join(sorted(missing))}")
                 + f"; a case may have {', '.join(sorted(KEYS))}."
             )
-    return cases
+    return included + cases
+
+
+def _included(entry: dict) -> list[dict]:
+    """The cases that an entry of `include` takes of a shipped list."""
+    there = {case["name"]: case for case in _cases_of(entry["list"])}
+    wanted = entry.get("cases", list(there))
+    unknown = [name for name in wanted if name not in there]
+    if unknown:
+        raise InputError(f"The list {entry['list']} has no case {', '.join(unknown)}; it has {', '.join(there)}.")
+    peers = {"peers": entry["peers"]} if "peers" in entry else {}
+    return [{**there[name], **peers} for name in wanted]
 
 
 def load_case(described: dict, data: Path) -> Case:

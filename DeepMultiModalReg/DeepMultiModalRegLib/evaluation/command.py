@@ -22,13 +22,14 @@ UNSAID = ("run", "command", "out", "data", "debug", "default_of", "resume", "res
 
 def add_arguments(subparsers) -> None:
     """Adds the parsers of both commands; `run` takes what they parse."""
-    for name, peers, text in (
-        ("evaluate", "none", "measure models on cases with known truth"),
-        ("benchmark", "all", "the same cases through other tools in the same run"),
+    for name, cases, peers, text in (
+        ("evaluate", "acceptance", "none", "measure models on cases with known truth"),
+        ("benchmark", "benchmark", "all", "the same cases through other tools in the same run"),
     ):
         parser = subparsers.add_parser(name, help=text)
         parser.set_defaults(run=run, command=name)
-        parser.add_argument("--cases", default="acceptance", metavar="FILE|NAME,...", help="files or shipped lists")
+        lists = f"YAML files or shipped lists (default {cases})"
+        parser.add_argument("--cases", default=cases, metavar="FILE|NAME,...", help=lists)
         parser.add_argument("--only", metavar="TEXT", help="of the cases, those whose name or group has TEXT (A|B: or)")
         parser.add_argument("--experiment", choices=EXPERIMENTS, help="instead of cases: an experiment of its own")
         parser.add_argument("--models", default="all", metavar="NAME,...|all|none", help="default all")
@@ -41,6 +42,7 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--data", metavar="DIR", help="where the cases' files are (or DEEPMULTIMODALREG_DATA)")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for tables and pictures")
         parser.add_argument("--results-page", type=Path, metavar="FILE", help="where to (default results.md in --out)")
+        parser.add_argument("--resume", action="store_true", help="keep the rows in --out, make those that are missing")
         parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
         parser.add_argument("--threads", type=int, metavar="N", help="threads for models and peers (default: all)")
         parser.add_argument("--seed", type=int, default=0)

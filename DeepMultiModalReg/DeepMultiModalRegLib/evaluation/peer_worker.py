@@ -165,6 +165,8 @@ def main(path: str) -> None:
             os.makedirs(job["out"], exist_ok=True)
             seconds.append(run(job, task["seed"]))
     version = f"{package} {importlib.metadata.version(package)}"
+    if "torch" in sys.modules:  # what convexAdam computes with
+        version += f" (torch {importlib.metadata.version('torch')})"
     cpu = [spent.cpu for spent in seconds]
     memory = {"peak_mb": peak_megabytes(), "peak_mb_imported": before}
     answer = {"seconds": seconds, "cpu_seconds": cpu, **memory, "version": version}

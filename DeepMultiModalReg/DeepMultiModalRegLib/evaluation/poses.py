@@ -39,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pairs", metavar="NAME,...", help=f"of the list (default all; preset affine: {GROUP})")
     group.add_argument("--posing", choices=("resample", "header"), default="resample", help="how an image is posed")
     group.add_argument("--spacing", type=float, default=2.0, metavar="MM", help="voxels of both images (default 2)")
-    group.add_argument("--resume", action="store_true", help="keep the rows in the folder, run what is missing")
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _facts(found: Found) -> dict:
 
 
 def _cases(options: argparse.Namespace) -> list[dict]:
-    if options.cases != "acceptance":
+    if options.cases != options.default_of("cases"):
         cases = read_cases(options.cases)
     else:
         cases = read_cases(LIST)
