@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from lattices import LATTICES_2D, random_image, rotation, smooth_field
+from lattices import LATTICES_2D, SOLID, random_image, rotation, smooth_field
 
 from DeepMultiModalRegLib.core import Affine, Composite, DenseField, Grid, Image, InputError, invert, resample
 from DeepMultiModalRegLib.evaluation.consistency import round_trip_errors, warped_disagreement
@@ -87,6 +87,29 @@ def test_folds_and_spread_of_a_field_with_a_known_derivative():
         assert found["folds"] == pytest.approx(folds)
         if folds == 0:
             assert found["log_jacobian_sd"] == pytest.approx(abs(math.log(1 + low) - math.log(1 + high)) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", SOLID)
+def test_folds_and_spread_of_a_stretch_along_an_axis_are_those_of_its_halves_on_every_lattice(name):
+    """Along the first index axis, wherever that points: determinant 1 + low on one side of the middle, 1 + high on the
+    other; 1.3 to the power of the dimension more after an affine stretch."""
+    grid = SOLID[name]
+    d = grid.dimension
+    n = grid.matrix[:-1, 0] / grid.spacing[0]
+    along = (grid.points(torch.float64) - grid.centre) @ n
+    mask = along.abs() > 1.1 * grid.spacing[0]  # the kink left out
+    ahead = along > grid.spacing[0] * 2
+    affine = Affine.from_parts(1.3 * torch.eye(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64))
+    for low, high in ((-1.5, 0.2), (-0.4, 0.5)):
+        where = mask & (ahead | (along < 0))  # sides of different sizes: a swap of them would show
+        u = torch.where(along < 0, low * along, high * along)[None] * n.reshape(d, *[1] * d)
+        found = folding(Composite(DenseField(Image(u.float(), grid)), affine), grid, where)
+        share = ahead.sum().item() / where.sum().item()
+        if low < -1:
+            assert found == {"folds": pytest.approx(100 * (1 - share)), "log_jacobian_sd": pytest.approx(0, abs=1e-3)}
+        else:
+            spread = math.sqrt(share * (1 - share)) * (math.log(1 + high) - math.log(1 + low))
+            assert found == {"folds": 0.0, "log_jacobian_sd": pytest.approx(spread, rel=1e-3)}
 
 
 def test_the_round_trip_of_an_inverse_is_zero_and_that_of_a_wrong_one_its_error(lattice):

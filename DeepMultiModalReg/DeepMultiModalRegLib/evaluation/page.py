@@ -9,7 +9,7 @@ EXPLAINED = f"""\
 - **Dice**, **HD95**: the moving labels, carried by nearest neighbour onto the fixed lattice, against the fixed ones;
   the mean over the labels that both have, each with equal weight (a label that is lost counts 0 in Dice, and is left
   out of HD95 and counted under "labels lost"). HD95 in mm between voxel centres of the surfaces. Each label by itself:
-  `labels.csv`.
+  `labels.csv` in the run's folder.
 - **error**: mm between the transform found and the known one, over the voxels of the fixed image's head.
 - **TRE**: mm at landmarks.
 - **folds**: percent of voxels with a Jacobian determinant of at most 0; **sd log J**: standard deviation of its
