@@ -16,7 +16,7 @@ from pathlib import Path
 from ..core.errors import InputError
 
 NAME = ".lock"
-PATIENCE = 5.0  # seconds for workers of a killed batch to notice and end
+PATIENCE = 15.0  # seconds for workers of a killed batch to notice and end
 
 
 class Lock:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 from ..core.errors import InputError
 
@@ -20,32 +20,29 @@ def compute(job: dict, progress: Callable[[float, str], None]) -> dict:
 
     job: {"id", "staging", "paths": {role: path}, "start": name (a path in "paths" goes before it), "model", "refine",
     "asked": the fingerprint}. Returns what differs from run to run: {"seconds": {step: s}, "peak_memory_mb": {...}}.
-    Raises what engine.register and io raise.
+    Raises what engine.register and io do.
     """
-    from ..engine import register
-    from ..io import read_image, read_transform, write_image, write_json, write_transform
+    from ..io import read_image, read_picture, read_transform, write_image, write_json, write_transform
+    from ..io.picture import one_channel
+    from .pair import Pair
 
     began = time.perf_counter()
     asked, staging = job["asked"], Path(job["staging"])
-    paths = {role: _existing(Path(path), role) for role, path in job["paths"].items()}
-    fixed, fixed_pixel = read_image(paths["fixed"])
-    moving, moving_pixel = read_image(paths["moving"])
+    paths = {role: Path(path) for role, path in job["paths"].items()}
+    fixed, moving = (read_picture(paths[role]) for role in ("fixed", "moving"))
     masks = [read_image(paths[role])[0] if role in paths else None for role in ("fixed_mask", "moving_mask")]
     start = read_transform(paths["start"]) if "start" in paths else job["start"]
     read = time.perf_counter()
-    result = register(
-        fixed, moving, job["model"], start, job["refine"], asked["device"], asked["seed"], *masks, progress=progress,
-        fill=asked["fill"], translated=asked["translated"], inverse=asked["inverse"], refine_by=asked["refine_by"],
-    )  # fmt: skip
+    result = Pair(_options(job), start, fixed, moving, masks, None).registered(progress, lambda: False)
     computed = time.perf_counter()
     suffix = asked["format"]
     write_transform(result.transform, staging / "transform.h5")
-    write_image(result.warped, staging / f"warped.{suffix}", moving_pixel)
+    write_image(result.volume, staging / f"warped.{suffix}", result.volume_pixel)
     if result.inverse is not None:
         write_transform(result.inverse, staging / "inverse.h5")
     if result.translated is not None:
-        write_image(result.translated, staging / f"translated.{suffix}", fixed_pixel)
-    _draw(fixed, moving, result, staging)
+        write_image(result.translated, staging / f"translated.{suffix}", result.translated_pixel)
+    _draw(fixed.image, {"before": moving.image, "after": one_channel(result.volume, None, "warped", True)[0]}, staging)
     report, times = without_times(result.report)
     files = {path.name: _described(path) for path in sorted(staging.iterdir())}
     write_json(
@@ -62,6 +59,17 @@ def compute(job: dict, progress: Callable[[float, str], None]) -> dict:
     }
 
 
+def _options(job: dict) -> SimpleNamespace:
+    """As the command `register` has them."""
+    asked = job["asked"]
+    same = {name: asked[name] for name in ("refine_by", "device", "seed", "fill")}
+    return SimpleNamespace(
+        model=job["model"], refine=job["refine"], interpolation="auto", output_volume=True,
+        output_inverse=True if asked["inverse"] else None, output_translated=True if asked["translated"] else None,
+        **same,
+    )  # fmt: skip
+
+
 def without_times(report: dict) -> tuple[dict, dict]:
     """(the report without what differs from run to run, at any depth; what was taken from its top)."""
     return _stripped(report), {name: report[name] for name in TIMES if name in report}
@@ -73,28 +81,12 @@ def _stripped(data):
     return [_stripped(entry) for entry in data] if isinstance(data, list) else data
 
 
-def _existing(path: Path, role: str) -> Path:
-    """path, if it is a file or a folder. A pipe or a device would keep the batch waiting for ever."""
-    named = {"start": "start transform", "fixed": "fixed image", "moving": "moving image"}
-    words = named.get(role, role.replace("_", " "))
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError as error:
-        raise InputError(f"The {words} {path} does not exist; check its name and folder.") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"The {words} cannot be opened ({reason}); check its name and folder.") from error
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(f"The {words} {path} is neither a file nor a folder; give an image.")
-    return path
-
-
-def _draw(fixed, moving, result, staging: Path) -> None:
+def _draw(fixed, others: dict, staging: Path) -> None:
     import SimpleITK as sitk
 
     from .thumbnails import checkerboards
 
-    for name, other in (("before", moving), ("after", result.warped)):
+    for name, other in others.items():
         picture = sitk.GetImageFromArray(checkerboards(fixed, other))
         try:
             sitk.WriteImage(picture, str(staging / f"{name}.jpg"), True, QUALITY)

@@ -78,8 +78,8 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace, interrupt: Interrupt) -> int:
     """Everything that can be refused is refused before anything is computed."""
+    from ..batch.pair import Pair
     from ..io import count_frames, read_image, read_picture, write_json
-    from .case import Case
     from .results import Results
 
     inputs = {
@@ -108,8 +108,11 @@ def run(options: argparse.Namespace, interrupt: Interrupt) -> int:
         frame = options.moving_frame if frames == 1 else number
         moving = read_picture(options.moving, options.moving_channel, frame)
         progress = _printed if options.progress or sys.stderr.isatty() else None
-        case = Case(options, start, fixed, moving, masks, labels)
-        results.add(case.registered(progress, interrupt.wished))
+        written = Pair(options, start, fixed, moving, masks, labels).registered(progress, interrupt.wished)
+        if outputs.wants("translated") and written.translated is None:
+            name = written.report["model"]["name"]
+            raise InputError(f"The model '{name}' renders no translated image; leave --output-translated out.")
+        results.add(written)
     report = {
         "command": "register", "started": started.isoformat(timespec="seconds"),
         "inputs": {role: str(path) for role, path in inputs.items() if path is not None},
@@ -124,8 +127,8 @@ def run(options: argparse.Namespace, interrupt: Interrupt) -> int:
                 write(outputs.stage(role))
                 if interrupt.wished():
                     raise Cancelled()
-        written = outputs.commit()
-    _say(report, written)
+        paths = outputs.commit()
+    _say(report, paths)
     return 0
 
 

@@ -39,7 +39,7 @@ class Results:
         return path.with_name(f"{path.stem}-{number:0{digits}d}{path.suffix}")
 
     def add(self, written) -> None:
-        """What a pair, or the next frame, gave (a case.Written)."""
+        """What a pair, or the next frame, gave (a batch.pair.Written)."""
         self._written.append(written)
 
     def report(self) -> dict:

@@ -1,4 +1,4 @@
-"""Case: one pair of the command `register`, from pictures to what is written."""
+"""Pair: two pictures, from what was read to what is written: the same for one call and for a case of a list."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Case:
-    """options: the command's. start: a name or a Transform. masks: fixed, moving. labels: drawn on the moving image."""
+class Pair:
+    """options: of the command `register`, by their names there (of outputs only whether they are wanted). start: a name
+    or a Transform. masks: fixed, moving. labels: drawn on the moving image."""
 
     options: argparse.Namespace
     start: str | Transform
@@ -39,8 +40,8 @@ class Case:
     labels: Picture | None
 
     def registered(self, progress: Callable | None, cancelled: Callable[[], bool]) -> Written:
-        """Registers the pair. Raises what engine.register does, and InputError where a translated image is wanted that
-        the model does not render."""
+        """Registers the pair. Raises what engine.register does. Where the model renders no translated image there is
+        none, and a warning in the report."""
         options, fixed, moving = self.options, self.fixed, self.moving
         wants_translated, wants_volume = options.output_translated is not None, options.output_volume is not None
         result = register(
@@ -48,9 +49,6 @@ class Case:
             *self.masks, progress=progress, cancelled=cancelled, fill=options.fill,
             translated=wants_translated, inverse=options.output_inverse is not None, refine_by=options.refine_by,
         )  # fmt: skip
-        if wants_translated and result.translated is None:
-            name = result.report["model"]["name"]
-            raise InputError(f"The model '{name}' renders no translated image; leave --output-translated out.")
         nearest = options.interpolation == "nearest" or (options.interpolation == "auto" and moving.labels)
         notes = [*fixed.notes, *moving.notes]
         if nearest and wants_volume:
