@@ -7,7 +7,9 @@ from importlib import import_module
 
 _HOMES = {
     "NodeResult": "register",
+    "SequenceResult": "sequence",
     "register_nodes": "register",
+    "register_sequence": "sequence",
     "image_from_node": "volume",
     "mask_from_node": "volume",
     "node_from_image": "volume",

@@ -44,9 +44,10 @@ def start_of_node(start_node, moving_node, grid: Grid) -> Transform:
     return after if dense is None else Composite(dense, after)
 
 
-def resampled_node(node, grid: Grid, local: Transform, fill: float) -> Image:
-    """The node's voxels, read once, on a lattice of the world; `local` is from the world to the node's own space."""
-    return resample(image_in_node_space(node), grid, local, "linear", fill)
+def resampled_node(node, grid: Grid, local: Transform, fill: float, mode: str = "linear") -> Image:
+    """The node's voxels, read once, on a lattice of the world; `local` is from the world to the node's own space.
+    mode: "linear" or "nearest"."""
+    return resample(image_in_node_space(node), grid, local, mode, fill)
 
 
 def largest_difference(transform: Transform, local: Transform, node, grid: Grid) -> float:

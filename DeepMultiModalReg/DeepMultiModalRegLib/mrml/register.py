@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from .. import engine
 from ..core import Cancelled, Image, InputError, Transform
 from ..engine import Result
+from ..io.picture import one_channel
 from .frames import parent_matrix
 from .nodes import show_as
 from .outputs import REPORT_ATTRIBUTE, names_for, problem_with, remove_with_displays
 from .place import in_node_space, largest_difference, resampled_node, start_of_node
 from .transform import node_from_transform
-from .volume import image_from_node, mask_from_node, node_from_image, pixel_of
+from .volume import check_holds, image_from_node, mask_from_node, node_from_image, pixel_of
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,18 @@ def register_nodes(
     outputTranslated: object = False,
     progress: Callable[[float, str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    fixedChannel: str | int | None = None,
+    movingChannel: str | int | None = None,
+    interpolation: str = "auto",
 ) -> NodeResult:
     """Registers the moving volume node on the fixed one, as both lie in the world, and puts the result into the scene.
 
     start: none | centre | moments, a transform node (as if put on the moving volume), or a Transform in world LPS.
     fixedMask, movingMask: segmentation or label map (or any volume: above zero counts), on any lattice, under any
     parent. outputTransform, outputVolume, outputInverse, outputTranslated: a node to fill, True for a new one, False
-    or None for none (outputTransform None: a new one). The rest is as in engine.register.
+    or None for none (outputTransform None: a new one). fixedChannel, movingChannel: what is registered of a vector
+    volume (luminance, length, or a number from 0); the output volume has all channels. interpolation: of the output
+    volume, linear or nearest; auto is nearest for a label map. The rest is as in engine.register.
 
     The inputs, their parents and their masks are never changed, and nothing is applied: the caller puts the transform
     on the moving volume, if wanted. All nodes are written after everything is computed; when something fails or is
@@ -67,7 +73,7 @@ def register_nodes(
     """
     task = prepare(
         fixedNode, movingNode, start, fixedMask, movingMask, outputTransform, outputVolume, outputInverse,
-        outputTranslated,
+        outputTranslated, fixedChannel, movingChannel, interpolation,
     )  # fmt: skip
     result = engine.register(
         task.fixed, task.moving, model=model, start=task.start, refine=refine, device=device, seed=seed,
@@ -80,7 +86,8 @@ def register_nodes(
 @dataclass(frozen=True)
 class Task:
     """What the engine is given (images in the world, LPS) and where its result goes (`outputs`: role to node, True for
-    a new one, False or None for none)."""
+    a new one, False or None for none). notes: what was chosen from the nodes, for the report. interpolation: of the
+    output volume, "linear" or "nearest"."""
 
     fixedNode: object
     movingNode: object
@@ -90,35 +97,60 @@ class Task:
     moving_mask: Image | None
     start: object
     outputs: dict
+    notes: tuple[str, ...] = ()
+    interpolation: str = "linear"
 
 
 def prepare(
-    fixedNode, movingNode, start, fixedMask, movingMask, outputTransform, outputVolume, outputInverse, outputTranslated
-) -> Task:
+    fixedNode, movingNode, start, fixedMask, movingMask, outputTransform, outputVolume, outputInverse, outputTranslated,
+    fixedChannel=None, movingChannel=None, interpolation="auto",
+) -> Task:  # fmt: skip
     """Reads the nodes; see register_nodes. Changes nothing."""
     outputs = {"transform": outputTransform or True, "volume": outputVolume}
     outputs |= {"inverse": outputInverse, "translated": outputTranslated}
     _check_inputs(fixedNode, movingNode)
     if problem := problem_with(outputs, fixedNode, movingNode, (fixedMask, movingMask)):
         raise InputError(problem)
-    fixed, moving = image_from_node(fixedNode), image_from_node(movingNode)
+    check_holds(outputs["volume"], movingNode)
+    fixed, more = _registered(fixedNode, fixedChannel)
+    moving, notes = _registered(movingNode, movingChannel)
+    notes = more + notes
+    if interpolation not in ("auto", "linear", "nearest"):
+        raise InputError(f"The interpolation '{interpolation}' is not known; choose auto, linear or nearest.")
+    if interpolation == "auto":
+        interpolation = "nearest" if movingNode.IsA("vtkMRMLLabelMapVolumeNode") else "linear"
+        if interpolation == "nearest":
+            name = movingNode.GetName()
+            notes += (f"'{name}' is a label map: the output volume was resampled by the nearest neighbour.",)
     if hasattr(start, "GetTransformToParent"):
         start = start_of_node(start, movingNode, fixed.grid)
     masks = [None if mask is None else mask_from_node(mask) for mask in (fixedMask, movingMask)]
-    return Task(fixedNode, movingNode, fixed, moving, *masks, start, outputs)
+    return Task(fixedNode, movingNode, fixed, moving, *masks, start, outputs, notes, interpolation)
 
 
-def deliver(task: Task, result: Result, cancelled: Callable[[], bool] | None = None) -> NodeResult:
-    """Puts the engine's result into the scene; when something fails or is cancelled the scene is as it was."""
-    report = dict(result.report, warnings=list(result.report.get("warnings", [])))
+def _registered(node, channel: str | int | None) -> tuple[Image, tuple[str, ...]]:
+    """The one channel of the node that is registered, in the world, and what to say about it."""
+    image = image_from_node(node)
+    image, note = one_channel(image, channel, f"'{node.GetName()}'", pixel_of(node).dtype == "uint8")
+    return image, (note,) if note else ()
+
+
+def deliver(task: Task, result: Result, cancelled: Callable[[], bool] | None = None, scene=None) -> NodeResult:
+    """Puts the engine's result into `scene` (by default that of the fixed volume); when something fails or is cancelled
+    the scene is as it was."""
+    report = dict(result.report, warnings=list(result.report.get("warnings", [])), notes=list(task.notes))
     local = _local(result.transform, task.movingNode, task.fixed, report)
     back = None if result.inverse is None else _local(result.inverse, task.fixedNode, task.moving, report)
-    warped = result.warped
-    if parent_matrix(task.movingNode) is None:  # the engine read a volume that was resampled out of its bent space
-        warped = resampled_node(task.movingNode, task.fixed.grid, local, report["parameters"]["fill"])
+    warped, fill = result.warped, report["parameters"]["fill"]
+    components = task.movingNode.GetImageData().GetNumberOfScalarComponents()
+    # the engine read one channel only, or a volume that was resampled out of its bent space
+    if task.outputs["volume"] and (task.interpolation == "nearest" or components > 1):
+        warped = resampled_node(task.movingNode, task.fixed.grid, local, 0.0, task.interpolation)
+    elif parent_matrix(task.movingNode) is None:
+        warped = resampled_node(task.movingNode, task.fixed.grid, local, fill)
     if cancelled is not None and cancelled():
         raise Cancelled()
-    return _deliver(task, local, back, warped, report, result)
+    return _deliver(task, local, back, warped, report, result, scene or task.fixedNode.GetScene())
 
 
 def _local(transform: Transform, node, image: Image, report: dict) -> Transform:
@@ -133,9 +165,11 @@ def _local(transform: Transform, node, image: Image, report: dict) -> Transform:
     return local
 
 
-def _deliver(task: Task, local, back, warped, report, result) -> NodeResult:
+def _deliver(task: Task, local, back, warped, report, result, scene) -> NodeResult:
     fixedNode, movingNode, outputs = task.fixedNode, task.movingNode, task.outputs
-    scene, names = fixedNode.GetScene(), names_for(fixedNode, movingNode)
+    names = names_for(fixedNode, movingNode)
+    here = scene is fixedNode.GetScene()  # else nodes there can refer to none of these
+    like, references = (fixedNode, (fixedNode, movingNode)) if here else (None, (None, None))
     made = []
 
     def target(key: str):
@@ -150,13 +184,14 @@ def _deliver(task: Task, local, back, warped, report, result) -> NodeResult:
     try:
         if outputs["volume"]:
             volume = kept("volume", node_from_image(
-                warped, scene, names["volume"], target("volume"), pixel_of(movingNode), like=fixedNode
+                warped, scene, names["volume"], target("volume"), pixel_of(movingNode),
+                movingNode.IsA("vtkMRMLLabelMapVolumeNode"), like=like,
             ))  # fmt: skip
             show_as(volume, movingNode)
         if outputs["translated"] and result.translated is not None:
             translated = kept("translated", node_from_image(
                 result.translated, scene, names["translated"], target("translated"),
-                pixel_of(fixedNode), like=fixedNode,
+                pixel_of(fixedNode), like=like,
             ))  # fmt: skip
             show_as(translated, fixedNode)
         if back is not None:
@@ -164,7 +199,7 @@ def _deliver(task: Task, local, back, warped, report, result) -> NodeResult:
                 back, scene, names["inverse"], movingNode, fixedNode, target("inverse")
             ))  # fmt: skip
         transform = kept("transform", node_from_transform(
-            local, scene, names["transform"], fixedNode, movingNode, target("transform")
+            local, scene, names["transform"], *references, target("transform")
         ))  # fmt: skip
         transform.SetAttribute(REPORT_ATTRIBUTE, json.dumps(report))
     except BaseException:

@@ -22,6 +22,7 @@ from .frames import (
 )
 from .nodes import NodeError, merged_segments
 
+_VECTOR = "vtkMRMLVectorVolumeNode"
 _SLAB_VOXELS = 1 << 21
 _MOST_GROWTH = 4  # a bent volume's box may hold this many times its voxels before its spacing is raised
 
@@ -78,15 +79,20 @@ def pixel_of(node) -> PixelInfo:
 def node_from_image(
     image: Image, scene, name: str, node=None, pixel: PixelInfo | None = None, labelmap: bool = False, like=None
 ):
-    """A volume node of a 3D image of one channel, in LPS mm of the world; `node`, if given, is filled instead.
+    """A volume node of a 3D image, in LPS mm of the world; `node`, if given, is filled instead.
 
-    pixel: the number type, rounded and clamped to it; by default the tensor's own. labelmap: as a label map.
-    like: a volume node on whose lattice the image lies; the new one takes over its place in the transform hierarchy,
-    so that it moves with it and shows no shear of its own. Raises InputError for a 2D or many-channel image.
+    pixel: the number type, rounded and clamped to it; by default the tensor's own. labelmap: as a label map. An image
+    of several channels becomes a vector volume. like: a volume node on whose lattice the image lies; the new one takes
+    over its place in the transform hierarchy, so that it moves with it and shows no shear of its own. Raises InputError
+    for a 2D image, and for a `node` that cannot hold the image's channels.
     """
-    if image.grid.dimension != 3 or image.channels != 1:
-        raise InputError("Slicer's scalar volumes are 3D and of one channel; give such an image.")
-    array = image.tensor[0].detach().cpu()
+    if image.grid.dimension != 3:
+        raise InputError("Slicer's volumes are 3D; give such an image.")
+    vector = image.channels > 1
+    if vector and node is not None and not node.IsA(_VECTOR):
+        raise InputError(f"'{node.GetName()}' cannot hold {image.channels} channels; choose a vector volume.")
+    tensor = image.tensor.detach().cpu()
+    array = torch.movedim(tensor, 0, -1) if vector else tensor[0]
     array = (array.float() if array.dtype in (torch.bfloat16, torch.float16) else array).numpy()
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
@@ -94,14 +100,15 @@ def node_from_image(
         array = pixel.convert(array)
     data = vtk.vtkImageData()
     data.SetDimensions(image.grid.size)
-    data.GetPointData().SetScalars(numpy_support.numpy_to_vtk(np.ascontiguousarray(array).reshape(-1), deep=True))
+    flat = np.ascontiguousarray(array).reshape((-1, image.channels) if vector else -1)
+    data.GetPointData().SetScalars(numpy_support.numpy_to_vtk(flat, deep=True))
     grid, parent = image.grid, None
     if like is not None and parent_matrix(like) is not None:
         own = image_lattice(like)
         if _moved(own, parent_matrix(like)).same_as(grid):
             grid, parent = own, like.GetTransformNodeID()
     if node is None:
-        kind = "vtkMRMLLabelMapVolumeNode" if labelmap else "vtkMRMLScalarVolumeNode"
+        kind = "vtkMRMLLabelMapVolumeNode" if labelmap else _VECTOR if vector else "vtkMRMLScalarVolumeNode"
         node = scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(name))
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(index_to_ras(grid).flatten().tolist())
@@ -113,6 +120,16 @@ def node_from_image(
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     return node
+
+
+def check_holds(output, node) -> None:
+    """Raises InputError where the `output` volume (a node, True for a new one, False or None) cannot hold the channels
+    of `node`."""
+    if output in (True, False, None) or node.GetImageData() is None:
+        return
+    if node.GetImageData().GetNumberOfScalarComponents() > 1 and not output.IsA(_VECTOR):
+        name = node.GetName()
+        raise InputError(f"'{output.GetName()}' cannot hold the channels of '{name}'; choose a vector volume.")
 
 
 def image_lattice(node) -> Grid:
