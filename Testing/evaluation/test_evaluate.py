@@ -94,7 +94,7 @@ def test_tables_and_pictures_are_written_and_say_what_made_them(folder):
     out = folder / "out"
     assert "deepmultimodalreg evaluate" in content["about"]["command"] and content["about"]["versions"]["torch"]
     text = (out / "results.md").read_text()
-    assert "### phantoms (1 case)" in text and "HD95" not in text
+    assert "### phantoms (1 case)" in text and "HD95 mm (" not in text
     picture = sitk.ReadImage(str(out / "shifted_moments.png"))
     assert picture.GetNumberOfComponentsPerPixel() == 3 and picture.GetSize()[0] > 4 * picture.GetSize()[1]
     assert "shifted_moments.png" in (out / "index.html").read_text()

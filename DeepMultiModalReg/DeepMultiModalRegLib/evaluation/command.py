@@ -8,6 +8,7 @@ import datetime
 import os
 import platform
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def about(options: argparse.Namespace) -> dict:
 
     device = choose_device(options.device)
     words = [
-        f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}")
+        f"--{key.replace('_', '-')}" + ("" if value is True else f" {shlex.quote(str(value))}")
         for key, value in vars(options).items()
         if key not in UNSAID and value != options.default_of(key)
     ]

@@ -42,10 +42,10 @@ def page(title: str, facts: str, rows: list[dict], left_out: dict[str, list[str]
         words = "; ".join(f"{case}: {', '.join(names)}" for case, names in left_out.items())
         parts.append(f"Left out by the list of cases, to save time: {words}.")
     for heading, text in (
-        ("How to read it", EXPLAINED),
         ("Ours with refinement against the best peer", against_peers(means)),
         ("Without and with refinement", without_refinement(means)),
         ("Means", table.grouped(rows)),
+        ("How to read it", EXPLAINED),
         ("Every case", table.by_case(rows)),
     ):
         if text:

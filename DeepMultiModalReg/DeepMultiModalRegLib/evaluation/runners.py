@@ -56,6 +56,10 @@ class Settings:
     seed: int = 0
     threads: int = 1
 
+    def plain(self) -> Settings:
+        """The same without refinement."""
+        return replace(self, refine=0, refine_by="mind")
+
 
 def identity(case: Case) -> Outcome:
     return Outcome(Affine.identity(case.fixed.grid.dimension), 0.0)
@@ -96,7 +100,7 @@ def peer(name: str, settings: Settings) -> Callable[[Case], Outcome]:
     def run(case: Case) -> Outcome:
         first, given = None, None
         if name in STARTED:
-            first = in_fresh_process(case.fixed, case.moving, "affine", **vars(replace(settings, refine=0)))
+            first = in_fresh_process(case.fixed, case.moving, "affine", **vars(settings.plain()))
             given = [split(first.transform, case.fixed.grid.dimension)[1]]
         done = run_peer(name, [(case.fixed, case.moving)], settings.seed, settings.threads, given)
         found = done.results[0]
@@ -132,7 +136,7 @@ def runners(models: list[str], peers: list[str], settings: Settings) -> dict[str
     for name in models:
         sha = "" if name in POSES else find(name).weights["sha256"]
         title = name if settings.start == "moments" else f"{name}, start {settings.start}"
-        plain = replace(settings, refine=0)
+        plain = settings.plain()
         rows[title] = Runner(model(name, plain), "model", title, {**vars(plain), "sha256": sha})
         if settings.refine:
             rows[f"{title}, refined"] = Runner(model(name, settings), "refined", title, {**own, "sha256": sha})
