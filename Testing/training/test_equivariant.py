@@ -10,6 +10,7 @@ import torch
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.training.deformation import middle_points
 from DeepMultiModalRegLib.training.equivariant import EquivariantObjective, brought_to_template
+from DeepMultiModalRegLib.training.equivariant_looks import random_looks
 from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges, moved, occluded
 from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
 from DeepMultiModalRegLib.training.equivariant_slices import Frame
@@ -117,18 +118,44 @@ def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path):
 def test_the_second_step_trains_on_slices_brought_to_the_template(tmp_path):
     run = trainer(tmp_path, 1, {"template": 1.0}, "second", pose="D1", norm="grid", occlusion="small")
     torch.nn.init.normal_(run.method.regressor.head.weight, 0, 0.02)
-    expected = brought_to_template(run.method, run.images)
+    expected = brought_to_template(run.method, run.found)
     run.run(seconds=0)
     placed = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["placed"]
-    assert torch.equal(placed, expected) and not torch.equal(placed, run.images)
-    unit = run.method.unit
-    with torch.no_grad():
-        run2 = trainer(tmp_path / "other", 1, {"template": 1.0}, "second")
-        torch.nn.init.normal_(run2.method.regressor.head.weight, 0, 0.02)
-        assert torch.allclose(
-            brought_to_template(run2.method, run2.images[:1]),
-            moved(run2.images[:1], run2.method.eval().regress(run2.images[:1]), unit),
-        )
+    assert torch.equal(placed, expected) and not torch.equal(placed, run.found)
+
+
+def test_only_the_supervised_loss_knows_where_slices_lie(tmp_path, monkeypatch):
+    """Without it every slice is seen in a small pose of its own, the same throughout."""
+    seen = []
+    terms = EquivariantObjective.terms
+    monkeypatch.setattr(EquivariantObjective, "terms", lambda s, x, g: seen.append(x) or terms(s, x, g))
+    run = trainer(tmp_path / "a", 2, {"equivariance": 1.0, "reference": 1.0})
+    run.run()
+    known = trainer(tmp_path / "b", 2, {"template": 1.0, "supervised": 1.0})
+    known.run()
+    found, placed = seen[:2], seen[2:]
+    assert all(any(torch.equal(x, y) for y in run.found) for batch in found for x in batch)
+    assert all(any(torch.equal(x, y) for y in known.images) for batch in placed for x in batch)
+    assert torch.equal(run.found, known.found) and not torch.equal(run.found, run.images)
+
+
+def test_the_averaged_target_carries_no_gradient_and_follows_slowly(tmp_path):
+    weights = {"equivariance": 1.0}
+    run = trainer(tmp_path, 3, weights, steady=0.9)
+    before = [p.clone() for p in run.method.regressor.parameters()]
+    run.run(seconds=0)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    for old, new, slow in zip(before, run.method.regressor.parameters(), state["steady"].values(), strict=True):
+        assert torch.allclose(slow, 0.9 * old + 0.1 * new, atol=1e-6)
+    assert run.run() and run.stage == 1  # and goes on from there
+
+
+def test_looks_change_grey_levels_inside_the_head_only():
+    images = pear().repeat(6, 1, 1, 1)
+    out = random_looks(images, torch.Generator().manual_seed(0))
+    assert out.shape == images.shape and len({round(x.item(), 4) for x in out.flatten(1).sum(1)}) == 6
+    far = torch.nn.functional.max_pool2d(images, 7, 1, 3) == 0  # beyond the blur
+    assert out[far].abs().max() == 0 and (out - images).abs().flatten(1).max(1).values.min() > 0.05
 
 
 def test_the_frame_of_a_brain_is_its_middle_and_covariance():

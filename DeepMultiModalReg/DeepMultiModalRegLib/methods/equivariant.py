@@ -46,13 +46,17 @@ class Equivariant(Method):
         half = (x.new_tensor(fixed.shape[:1:-1]) - 1) / 2
         d = self.dimension
         linear, shift = matrices[:, :d, :d], matrices[:, :d, d].reshape(-1, *[1] * d, d)
-        moved = torch.einsum("nrc,n...c->n...r", linear, (x - half).expand(len(matrices), *x.shape[1:])) + shift + half
+        about = (x - half).expand(len(matrices), *x.shape[1:])
+        with torch.autocast(fixed.device.type, enabled=False):
+            moved = torch.einsum("nrc,n...c->n...r", linear, about) + shift + half
         return MethodOutput((moved - x).movedim(-1, 1).contiguous())
 
     def pair(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """(N, D + 1, D + 1): T from the fixed to the moving image, both (N, 1, *shape); pixels about the lattices'
         middles."""
-        return self.pose(moving) @ torch.linalg.inv(self.pose(fixed))
+        to_fixed, to_moving = self.pose(fixed), self.pose(moving)
+        with torch.autocast(fixed.device.type, enabled=False):  # half precision is for the network alone
+            return to_moving @ torch.linalg.inv(to_fixed)
 
     def pose(self, image: Tensor) -> Tensor:
         """R of images (N, 1, *shape): (N, D + 1, D + 1) affine matrices from the template's frame to each image.

@@ -10,6 +10,8 @@ from torch import Tensor
 from ..losses import equivariance as losses
 from ..losses.mutual_information import mutual_information
 from ..methods.equivariant import Equivariant
+from ..networks.regressor import Regressor, homogeneous
+from .equivariant_looks import random_looks
 from .equivariant_poses import PoseRanges, moved, occluded
 
 TERMS = ("equivariance", "reference", "size", "anisotropy", "template", "information")
@@ -21,7 +23,9 @@ class EquivariantObjective:
     equivariance, reference, size, anisotropy: the published ones. template: B R(I o B) against the identity, the second
     step's loss (images brought to the template) and the supervised one (images whose place is known). information:
     minus the mutual information of I o B o R(I o B) with the template, in nats.
-    norm: "frobenius" or "grid". references: (R, 1, *shape), the template, one or several renderings of it.
+    norm: "frobenius" or "grid". looks: whether the network sees each image with a random look. steady: a slow average
+    of the regressor that R(I) in L_equiv is read from, without a gradient; None, as published: the regressor itself.
+    references: (R, 1, *shape), the template, one or several renderings of it.
     """
 
     def __init__(
@@ -32,11 +36,13 @@ class EquivariantObjective:
         ranges: PoseRanges,
         norm: str = "frobenius",
         occlusion: str | None = None,
+        looks: bool = False,
+        steady: Regressor | None = None,
     ) -> None:
         if unknown := set(weights) - set(TERMS):
             raise ValueError(f"The terms {sorted(unknown)} are not among {', '.join(TERMS)}.")
         self.method, self.weights, self.references = method, weights, references
-        self.ranges, self.occlusion = ranges, occlusion
+        self.ranges, self.occlusion, self.looks, self.steady = ranges, occlusion, looks, steady
         self.norm = losses.frobenius if norm == "frobenius" else partial(losses.grid, points=corners(method))
 
     def images_per_slice(self) -> int:
@@ -48,13 +54,20 @@ class EquivariantObjective:
         unit, count, wanted = self.method.unit, len(images), self.weights
         b = self.ranges.draw(count, unit, generator)
         seen = [occluded(moved(images, b, unit), self.occlusion, generator)]
-        if "equivariance" in wanted:
+        if "equivariance" in wanted and self.steady is None:
             seen.append(images)
         if "reference" in wanted:
             chosen = self.references[torch.randint(len(self.references), (count,), generator=generator)]
             b_ref = self.ranges.draw(count, unit, generator)
             seen.append(occluded(moved(chosen, b_ref, unit), self.occlusion, generator))
-        answers = list(self.method.regress(torch.cat(seen)).split(count))
+        shown = torch.cat(seen)
+        if self.looks:
+            with torch.autocast(images.device.type, enabled=False):
+                shown = random_looks(shown, generator)
+        answers = list(self.method.regress(shown).split(count))
+        if "equivariance" in wanted and self.steady is not None:
+            with torch.no_grad():
+                answers.insert(1, homogeneous(self.steady(images), self.method.dimension))
         with torch.autocast(images.device.type, enabled=False):  # half precision is for the network alone
             return self._terms(images, b, answers, b_ref if "reference" in wanted else None, generator)
 

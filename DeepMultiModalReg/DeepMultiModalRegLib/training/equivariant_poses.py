@@ -44,6 +44,8 @@ RANGES = {
     "D_scale": PoseRanges(10, 180, 0.1, 0.5),
     "D1": PoseRanges(54, 180, 0.5, 0.5),
 }
+# how slices lie before anything is trained, where their places are not to be known: roughly upright
+FOUND = PoseRanges(translation=4, rotation=8, shear=0.0, scale=0.05)
 
 # side of the rectangles that are blotted out, pixels, and how many at most; the paper's sizes are not known to us
 OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)}
