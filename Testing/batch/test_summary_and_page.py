@@ -72,6 +72,14 @@ def test_the_page_holds_every_case_and_its_pictures_in_one_file(tmp_path):
     assert "&lt;b&gt;field" in text and "<b>field" not in text
 
 
+def test_of_very_many_cases_the_pictures_are_linked(tmp_path, monkeypatch):
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / "after.jpg").write_bytes(b"x")
+    monkeypatch.setattr("DeepMultiModalRegLib.batch.page.INLINE", 1)
+    text = page(rows([case("good"), case("fell")], REPORTS), tmp_path, "A batch")
+    assert "data:" not in text and text.count("src='good/after.jpg'") == 1 and "before.jpg" not in text
+
+
 def test_hostile_names_are_text_and_links_stay_inside():
     name = "<script>alert('1')</script>/../../x"
     text = page(rows([case(name)], {}), Path("."), "A batch")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from .summary import KINDS
 
+INLINE = 500  # cases up to which the pictures are in the page itself, 20 kB each; of more they are linked
 _STYLE = """
 body{font:14px/1.4 sans-serif;margin:1.5em;color:#222;max-width:1250px}
 .case{display:grid;grid-template-columns:17em 1fr;gap:1em;border-left:.5em solid #bbb;padding:.5em 0 .5em 1em;
@@ -43,13 +44,13 @@ def page(rows: list[dict], folder: Path, title: str) -> str:
         "coronal and sagittal plane; where structures break at the squares' edges, the images do not fit. NMI: "
         "normalised mutual information, 1 to 2. Similarity proves nothing by itself: look.</p>",
         "<p><label><input type='checkbox' id='only'> only the doubtful ones</label></p>",
-        *(_case(row, folder) for row in rows),
+        *(_case(row, folder, len(rows) <= INLINE) for row in rows),
         f"<script src='log/times.js'></script><script>{_SCRIPT}</script></html>",
         "",
     ])  # fmt: skip
 
 
-def _case(row: dict, folder: Path) -> str:
+def _case(row: dict, folder: Path, inline: bool) -> str:
     link = quote(row["folder"])
     facts = [f"<h2><a href='{link}/'>{html.escape(row['id'])}</a></h2>", f"<p><b>{KINDS[row['kind']]}</b></p>"]
     if row["sentence"]:
@@ -65,14 +66,16 @@ def _case(row: dict, folder: Path) -> str:
         )
     facts += [f"<p>⚠ {html.escape(words)}</p>" for words in row["warnings"]]
     pictures = [
-        f"<figure><img src='{source}' alt='{name}'><figcaption>{name}</figcaption></figure>"
+        f"<figure><img loading='lazy' src='{source}' alt='{name}'><figcaption>{name}</figcaption></figure>"
         for name in ("before", "after")
-        if (source := _picture(folder / row["folder"] / f"{name}.jpg"))
+        if (source := _picture(folder / row["folder"] / f"{name}.jpg", f"{link}/{name}.jpg", inline))
     ]
     return f"<div class='case {row['kind']}'><div>{''.join(facts)}</div><div>{''.join(pictures)}</div></div>"
 
 
-def _picture(path: Path) -> str:
+def _picture(path: Path, link: str, inline: bool) -> str:
+    if not inline:
+        return link if path.is_file() else ""
     try:
         return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
     except OSError:
