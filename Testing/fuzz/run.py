@@ -42,7 +42,7 @@ def _batch(seed: int, first: int, count: int, folder: Path, models: Path) -> lis
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     results, begun = [], first
     with (folder / "worker.log").open("ab") as log:
-        worker = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, env=environment)
+        worker = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, env=environment, bufsize=0)
         try:
             while len(results) < count:
                 ready, _, _ = select.select([worker.stdout], [], [], HANG)

@@ -126,6 +126,19 @@ def test_axes_that_are_not_numbers_are_refused(tmp_path) -> None:
     refusal(tmp_path / "x.mha")
 
 
+@pytest.mark.parametrize("place, code", [(80, None), (268, 252), (276, 252), (280, 254), (324, 254)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_nifti_placed_by_numbers_that_are_none_is_refused_at_once(place, code, value, tmp_path) -> None:
+    """ITK 5.4 reads some of these for ever."""
+    sitk.WriteImage(noise((6, 6, 6)), str(tmp_path / "x.nii"))
+    content = bytearray((tmp_path / "x.nii").read_bytes())
+    if code is not None:
+        struct.pack_into("<hh", content, 252, int(code == 252), int(code == 254))
+    struct.pack_into("<f", content, place, value)
+    (tmp_path / "x.nii").write_bytes(content)
+    assert "not finite" in refusal(tmp_path / "x.nii")
+
+
 def test_an_image_without_voxels_is_refused(tmp_path) -> None:
     (tmp_path / "x.mha").write_bytes(MHA.format(EYE, "1 1 1", "2 0 2").encode() + bytes(16))
     sentence = refusal(tmp_path / "x.mha")

@@ -32,6 +32,7 @@ def check_nifti(path: Path) -> None:
             if described is None:
                 return  # not NIfTI after all: the reader will say so
             size, spacing, expected = described
+            _check_numbers(header, path)
             found = len(header)
             while block := file.read(_BLOCK):
                 found += len(block)
@@ -48,6 +49,18 @@ def check_nifti(path: Path) -> None:
         raise InputError(f"The image {path} is a NIfTI file of version 2; save it as version 1 or as .nrrd.")
     if any(s == 0 for n, s in zip(size, spacing, strict=True) if n > 1):
         raise InputError(f"The image {path} has a voxel spacing of zero; repair its header with the true one in mm.")
+
+
+def _check_numbers(header: bytes, path: Path) -> None:
+    """Raises InputError where a number that places the voxels is none: ITK would search for upright axes for ever."""
+    for order in "<>":
+        if struct.unpack_from(order + "i", header)[0] == 348:
+            codes = struct.unpack_from(order + "2h", header, 252)
+            numbers = struct.unpack_from(order + "4f", header, 76)
+            numbers += struct.unpack_from(order + "6f", header, 256) if codes[0] > 0 else ()
+            numbers += struct.unpack_from(order + "12f", header, 280) if codes[1] > 0 else ()
+            if not all(math.isfinite(number) for number in numbers):
+                raise InputError(f"The image {path} has a number in its header that is not finite; repair its axes.")
 
 
 def axes_of_nifti(path: Path) -> tuple[list[float], list[float], list[float]] | None:
