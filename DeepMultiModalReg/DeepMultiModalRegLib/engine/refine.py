@@ -15,7 +15,8 @@ from .memory import is_shortage, release
 from .network import Pair
 from .refinement.flow import control_shape, displacement, resized
 from .refinement.levels import MEASURES, Levels
-from .refinement.optimise import Settings, optimise, zero_velocity
+from .refinement.optimise import Settings, better, optimise, zero_velocity
+from .refinement.root import Root, guessed_velocity
 from .report import fold_percent
 from .working import Working, working_lattice
 
@@ -32,7 +33,7 @@ ATTEMPTS = 3
 
 @dataclass
 class Refined:
-    """field: what comes before the transform that was refined, on `working`, not closed; report: JSON-able."""
+    """field: what comes before root.base, on `working`, not closed; report: JSON-able."""
 
     field: DenseField
     working: Working
@@ -41,7 +42,7 @@ class Refined:
 
 def refine(
     pair: Pair,
-    found: Transform,
+    root: Root,
     planar: bool,
     steps: int,
     device: torch.device,
@@ -50,13 +51,13 @@ def refine(
     features: Callable[[Tensor], Tensor] | None = None,
     tick: Callable[[float], None] = lambda share: None,
 ) -> tuple[Refined, list[str]]:
-    """A smooth one-to-one field e such that x -> found(x + e(x)) agrees better than `found`, and warnings.
+    """A smooth one-to-one field e such that x -> root.base(x + e(x)) agrees better than what root holds, and warnings.
 
-    found: fixed to moving LPS mm, from the start and the network. planar: slice by slice, in the planes of the fixed
-    image only. steps: at most so many on each level, from coarse to fine; a level ends earlier where nothing is gained.
-    by: "mind", MIND-SSC; "mi", mutual information; "ncc", local correlation with `rendered` (the moving image in the
-    fixed's modality, already warped onto the fixed lattice by `found`) or else the moving image; "model", whatever
-    `features` makes of (N, 1, *shape) in [0, 1]: (N, C, *shape).
+    root: what the start and the network have found, see refinement.root. planar: slice by slice, in the planes of the
+    fixed image only. steps: at most so many on each level, from coarse to fine; a level ends earlier where nothing is
+    gained. by: "mind", MIND-SSC; "mi", mutual information; "ncc", local correlation with `rendered` (the moving image
+    in the fixed's modality, already on the fixed lattice as root.before puts it there) or else the moving image;
+    "model", whatever `features` makes of (N, 1, *shape) in [0, 1]: (N, C, *shape).
 
     The field is the exponential of a stationary velocity on a coarse control lattice, stiff by diffusion. Both images'
     features are computed once a level; the moving ones are read where points move. Masks: a voxel outside the fixed one
@@ -65,7 +66,9 @@ def refine(
     """
     measure = MEASURES[by]
     body = body_points(pair.fixed, pair.fixed_mask)
-    device = torch.device("cpu") if device.type == "mps" else device  # its sparse reads are not offered there
+    if device.type == "mps":  # sparse reads are not offered there; a model's features are
+        features = None if features is None else _elsewhere(features, device)
+        device = torch.device("cpu")
     warnings: list[str] = []
     spacing = _spacing(pair, planar)
     factors = _factors(body, spacing)
@@ -75,7 +78,7 @@ def refine(
             pair.fixed.grid, body, 2 if planar else 3, spacing * 1.3**attempt, multiple, VOXELS
         )
         try:
-            return _refined(pair, found, working, factors, steps, device, measure, rendered, features, tick), warnings
+            return _refined(pair, root, working, factors, steps, device, measure, rendered, features, tick), warnings
         except Exception as error:
             if not is_shortage(error) or attempt == ATTEMPTS - 1:
                 raise
@@ -102,26 +105,34 @@ def _factors(body: Tensor, spacing: float) -> list[int]:
     return factors
 
 
+def _elsewhere(features: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The same features of an image on the CPU, computed on `device`."""
+    return lambda image: features(image.to(device)).cpu()
+
+
 def _refined(
-    pair, found, working, factors, steps, device, measure, rendered, features, tick
+    pair, root, working, factors, steps, device, measure, rendered, features, tick
 ) -> Refined:
     plan = [(factor, POOL, STRIDE) for factor in factors]
     if working.grid.voxels <= SMALL:
         plan.append((1, 1, SMALL_STRIDE))
     finest = plan[-1][1]
-    levels = Levels(*_seen(pair, found, working, rendered, device), finest, measure, features)
+    levels = Levels(*_seen(pair, root.base, working, rendered, device), finest, measure, features)
     reached = working.coarser(finest, 1)
-    levels.weight, levels.counts = _weights(pair, found, reached, device)
+    levels.weight, levels.counts = _weights(pair, root.base, reached, device)
     velocity, before, told = None, (1, 1), []
     for number, (factor, pool, stride) in enumerate(plan):
         objective = levels.objective(factor, pool)
         shape = objective.shape
+        settings = Settings(steps, stride, measure.stiffness * levels.channels)
         if velocity is None:
             velocity = zero_velocity(levels.count, shape, stride, device)
+            if root.guess is not None:  # a network may be wrong about a pair
+                guess = guessed_velocity(root.guess, working, factor * pool, shape, stride).to(device)
+                velocity = better(objective, guess, velocity, settings)
         else:
             velocity = resized(velocity, before[1], control_shape(shape, stride), stride, before[0] / (factor * pool))
         before = factor * pool, stride
-        settings = Settings(steps, stride, measure.stiffness * levels.channels)
         done = iter(range(1, steps + 2))
         velocity, trail = optimise(
             objective, velocity, settings,
@@ -137,11 +148,11 @@ def _refined(
     })  # fmt: skip
 
 
-def _seen(pair: Pair, found: Transform, working: Working, rendered: Image | None, device) -> tuple[Tensor, Tensor]:
-    """Both images on the working lattice, (N, 1, *shape) in [0, 1], the moving one through `found`."""
+def _seen(pair: Pair, base: Transform, working: Working, rendered: Image | None, device) -> tuple[Tensor, Tensor]:
+    """Both images on the working lattice, (N, 1, *shape) in [0, 1], the moving one through `base`."""
     # whole images: a mask's edge would look like anatomy; masks weigh instead
     whole = Pair(pair.fixed, pair.moving, None, None, pair.fixed_fill, pair.moving_fill)
-    seen = whole.on(working, found)
+    seen = whole.on(working, base)
     moving = seen.moving
     if rendered is not None:
         bottom, top = seen.fixed_range
@@ -150,12 +161,12 @@ def _seen(pair: Pair, found: Transform, working: Working, rendered: Image | None
     return working.batch(seen.fixed).to(device), working.batch(moving).to(device)
 
 
-def _weights(pair: Pair, found: Transform, working: Working, device) -> tuple[Tensor | None, Tensor | None]:
+def _weights(pair: Pair, base: Transform, working: Working, device) -> tuple[Tensor | None, Tensor | None]:
     """How much the fixed and the moving voxels count, (N, *shape) float32 on the finest feature lattice; None: all."""
     points = working.grid.points(torch.float32)
     out = []
     for image, mask, place, transform in (
-        (pair.fixed, pair.fixed_mask, points, None), (pair.moving, pair.moving_mask, found.points(points), found)
+        (pair.fixed, pair.fixed_mask, points, None), (pair.moving, pair.moving_mask, base.points(points), base)
     ):  # fmt: skip
         inside = covered(image.grid, place)
         if mask is not None:

@@ -15,7 +15,8 @@ from .masks import Mask
 from .memory import is_shortage, reset_peak
 from .network import NetworkRun, Pair, run_network
 from .refine import refine as refined
-from .refinement.levels import check_measure
+from .refinement.levels import check_measure, check_steps
+from .refinement.root import rooted
 from .report import displacement_in_mm, fold_percent, machine, memory, start_in_words, versions
 from .result import Result
 from .similarity import Similarity
@@ -92,6 +93,7 @@ def _register(
 ) -> Result:
     with stages.step("checking", 0.0, 0.05):
         check_measure(refine_by)
+        check_steps(refine)
         place = choose_device(device)
         reset_peak(place)
         check_pair(fixed, moving)
@@ -141,12 +143,12 @@ def _register(
     if refine:
         with stages.step("refine", 0.72, 0.82) as tick:
             planar = better_in_planes(fixed.grid) if classical else working.planar
-            rendered = _rendered(run, inner, fixed, fills[0]) if refine_by == "ncc" else None
-            plan, more = refined(pair, transform, planar, refine, place, refine_by, rendered, described, tick)
-            seen = Composite(plan.field, transform) if isinstance(transform, Affine) else None
-            transform = chained(transform, plan.field)
-            seen = transform if seen is None else seen
-            inner = None if inner is None else chained(inner, plan.field)
+            root = rooted(transform if run is None else first, inner, body)
+            rendered = _rendered(run, root.before, fixed, fills[0]) if refine_by == "ncc" else None
+            plan, more = refined(pair, root, planar, refine, place, refine_by, rendered, described, tick)
+            transform = chained(root.base, plan.field)
+            seen = Composite(plan.field, root.base) if isinstance(root.base, Affine) else transform
+            inner = None if inner is None else chained(root.before, plan.field)
             working, refinement = plan.working, plan.report
             warnings += more
     back, round_trip = None, None

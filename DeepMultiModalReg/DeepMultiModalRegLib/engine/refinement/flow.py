@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ...networks.unet import INTERPOLATION
 from ...networks.warp import warp
 
+LOGARITHM = 8  # iterations of the logarithm: it need not be exact, what follows is optimised
 SMALL = 0.25  # voxels of the control lattice: a displacement below is its own exponential
 
 
@@ -29,6 +30,21 @@ def exponential(velocity: Tensor) -> Tensor:
     for _ in range(steps):
         u = u + warp(u, u)
     return u
+
+
+def logarithm(u: Tensor) -> Tensor:
+    """The velocity whose exponential comes near to `u`, (N, D, *shape) in voxels of its own lattice: v <- v + u -
+    exp(v), as long as that brings it nearer. Fields that fold have none; theirs is smoother than they are."""
+    best, smallest = torch.zeros_like(u), float(u.square().mean())
+    velocity = u
+    for _ in range(LOGARITHM):
+        left = u - exponential(velocity)
+        size = float(left.square().mean())
+        if not size < smallest:
+            break
+        best, smallest = velocity, size
+        velocity = velocity + left
+    return best
 
 
 def displacement(velocity: Tensor, shape: tuple[int, ...], stride: int) -> Tensor:

@@ -39,6 +39,15 @@ def check_measure(by: str) -> Measure:
     return MEASURES[by]
 
 
+def check_steps(steps: int) -> None:
+    """Raises InputError for a number of steps that is none."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise InputError(
+            f"The steps of the refinement must be a whole number from 0 on, not {steps!r}; give 0 for none, or 20, "
+            "which ends earlier where nothing is gained."
+        )
+
+
 class Levels:
     """fixed, moving: (N, 1, *shape) in [0, 1]; pool: over how many voxels a side the finest level's features are
     averaged.

@@ -72,6 +72,16 @@ def optimise(
     return best, trail
 
 
+def better(objective, first: Tensor, second: Tensor, settings: Settings) -> Tensor:
+    """Of two velocities, for each image the one to begin with: where what `optimise` minimises is lower."""
+    shape, stride = objective.shape, settings.stride
+    values = [
+        _value(objective.around(displacement(v, shape, stride)).energy, v, settings.stiffness / stride**2)
+        for v in (first, second)
+    ]
+    return torch.where(_per_image(values[0] < values[1], len(shape)), first, second)
+
+
 def _step(now: Quadratic, velocity: Tensor, stiffness: float, stride: int) -> Tensor:
     """The step to the minimum of the quadratic model, no longer anywhere than the model holds."""
     d = velocity.shape[1]

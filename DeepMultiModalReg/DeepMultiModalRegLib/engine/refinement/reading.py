@@ -13,26 +13,29 @@ CHUNK = 1 << 16  # voxels whose neighbours and weights are held at once: they st
 
 def positions(displacement: Tensor) -> Tensor:
     """(N, D, *shape) voxels to (N, D, *shape) index positions I, J(, K)."""
-    shape = displacement.shape[2:]
-    d = len(shape)
     out = displacement.clone()
-    for axis, n in enumerate(reversed(shape)):
+    for axis, n in enumerate(reversed(displacement.shape[2:])):
         line = torch.arange(n, dtype=out.dtype, device=out.device)
         out[:, axis] += line.reshape(-1, *([1] * axis))
-    assert out.shape[1] == d
     return out
 
 
 def read_rows(table: Tensor, displacement: Tensor) -> Tensor:
-    """A channels-last image read at each voxel plus `displacement`, linearly, the border held outside.
+    """`read_at` each voxel plus `displacement` (N, D, *shape), in voxels I, J(, K)."""
+    return read_at(table, positions(displacement))
 
-    table: (N, *shape, C), float16, bfloat16 or float32; displacement: (N, D, *shape) float32, voxels I, J(, K).
-    Returns (N, *shape, C) in the table's type. Ten times faster on a CPU than grid_sample with as many channels: a row
+
+def read_at(table: Tensor, place: Tensor) -> Tensor:
+    """A channels-last image between its voxels, linearly, the border held outside.
+
+    table: (N, *shape, C), float16, bfloat16 or float32; place: (N, D, *any) float32, index positions I, J(, K).
+    Returns (N, *any, C) in the table's type. Ten times faster on a CPU than grid_sample with as many channels: a row
     is contiguous, and all eight are summed in one pass.
     """
     n, *shape, c = table.shape
-    d = len(shape)
-    place = positions(displacement).movedim(1, 0).reshape(d, -1)
+    d, wanted = len(shape), place.shape[2:]
+    place = place.movedim(1, 0).reshape(d, -1)
+    points, voxels = place.shape[1] // n, _product(shape)
     rows = table.reshape(-1, c)
     strides = [_product(shape[d - axis :]) if shape[d - 1 - axis] > 1 else 0 for axis in range(d)]
     corners = torch.tensor(
@@ -44,7 +47,7 @@ def read_rows(table: Tensor, displacement: Tensor) -> Tensor:
     for first in range(0, place.shape[1], chunk):
         last = min(place.shape[1], first + chunk)
         base = torch.arange(first, last, dtype=torch.int32, device=table.device)
-        base -= base % _product(shape)  # where the voxel's image begins
+        base = base // points * voxels  # where the point's image begins
         shares = []
         for axis, size in enumerate(reversed(shape)):
             x = place[axis, first:last].clamp(0, size - 1)
@@ -53,17 +56,21 @@ def read_rows(table: Tensor, displacement: Tensor) -> Tensor:
             base.add_(low.int(), alpha=strides[axis])
         weight = _corner_weights(shares, table.dtype)
         out[first:last] = F.embedding_bag(base[:, None] + corners, rows, per_sample_weights=weight, mode="sum")
-    return out.reshape(n, *shape, c)
+    return out.reshape(n, *wanted, c)
 
 
 def _corner_weights(shares: list[Tensor], dtype: torch.dtype) -> Tensor:
     """(V, 2 ** D) of `dtype`: the first axis's corner changes slowest, as itertools.product."""
-    total = torch.stack([1 - shares[0], shares[0]], 1)
+    parts = [1 - shares[0], shares[0]]
     for share in shares[1:-1]:
-        total = (total[:, :, None] * torch.stack([1 - share, share], 1)[:, None]).flatten(1)
-    out = torch.empty((*total.shape, 2), dtype=dtype, device=total.device)
-    torch.mul(total[:, :, None], torch.stack([1 - shares[-1], shares[-1]], 1)[:, None], out=out)
-    return out.flatten(1)
+        rest = 1 - share
+        parts = [part * side for part in parts for side in (rest, share)]
+    rest = 1 - shares[-1]
+    out = torch.empty((len(rest), 2 * len(parts)), dtype=dtype, device=rest.device)
+    for number, part in enumerate(parts):  # a column at a time: products of broadcasted stacks take ten times longer
+        out[:, 2 * number] = part * rest
+        out[:, 2 * number + 1] = part * shares[-1]
+    return out
 
 
 def _product(shape: list[int]) -> int:
