@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import slicer
+from PySide6 import QtWidgets
 
 from .pairs import ball
+from .small_png import save_small
 from .watch import Watch
 
 
@@ -39,12 +41,14 @@ def apply(panel, seconds: float = 30.0) -> float:
     return wait(panel, lambda: not panel.run.running, seconds, watch)
 
 
-def pictured(panel, name: str, tmp_path: Path) -> None:
+def pictured(panel, name: str, tmp_path: Path, width: int = 460) -> None:
     """A screenshot: into the folder that the environment names (for the README), else a temporary one."""
+    parent = panel.parent
+    for _ in range(3):  # a label that wraps says how high it is when it knows how wide it is
+        slicer.app.processEvents()
+        layout = QtWidgets.QWidget.layout(parent)
+        parent.resize(width, max(layout.totalHeightForWidth(width), QtWidgets.QWidget.sizeHint(parent).height()))
     slicer.app.processEvents()
-    panel.parent.resize(460, panel.parent.sizeHint().height())
-    slicer.app.processEvents()
-    folder = Path(os.environ.get("DEEPMULTIMODALREG_SCREENSHOTS", tmp_path))
-    picture = panel.parent.grab()
-    path = folder / f"panel-{name}.png"
-    assert picture.save(str(path)) and path.stat().st_size > 3000
+    path = Path(os.environ.get("DEEPMULTIMODALREG_SCREENSHOTS", tmp_path)) / f"panel-{name}.png"
+    save_small(parent.grab().toImage(), path)
+    assert path.stat().st_size > 3000

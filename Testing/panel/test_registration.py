@@ -73,7 +73,7 @@ def test_every_end_of_the_child_is_a_sentence_and_leaves_the_scene_equal(
 def test_cancelling_at_random_moments_leaves_the_scene_equal_and_no_files(pair, headless, temporary_folder) -> None:
     before = state(headless.scene)
     generator = random.Random(5)
-    for _ in range(20):
+    for _ in range(6):
         running = run(pair, children.SLOW)
         until = time.monotonic() + generator.random() * 0.4
         while time.monotonic() < until:

@@ -40,19 +40,17 @@ def can_draw() -> bool:
 class SliceView:
     """One slice view: what Slicer's window would show, as an array of pixels.
 
-    size: (width, height) in pixels. The nodes that it makes leave the scene with close().
+    size: (width, height) in pixels. node: the slice node of a view that the scene has (Red ...), drawn as it stands;
+    without one, a view of its own in that orientation. The nodes that it makes leave the scene with close().
     """
 
-    def __init__(self, application, orientation: str = "Axial", size: tuple[int, int] = (320, 320)) -> None:
+    def __init__(
+        self, application, orientation: str = "Axial", size: tuple[int, int] = (320, 320), node=None
+    ) -> None:  # fmt: skip
         self.scene = application.GetMRMLScene()
         self.size = size
-        self.node = self.scene.CreateNodeByClass("vtkMRMLSliceNode")  # with the orientations of the scene's default
-        self.node.UnRegister(None)
-        name = self.scene.GenerateUniqueName(f"Picture {orientation}")
-        self.node.SetName(name)
-        self.node.SetLayoutName(name)
-        self.scene.AddNode(self.node)
-        self.node.SetOrientation(orientation)
+        known = {self.scene.GetNthNode(i).GetID() for i in range(self.scene.GetNumberOfNodes())}
+        self.node = node or self._own_node(orientation)
         self.logic = slicer.vtkMRMLSliceLogic()
         self.logic.SetMRMLApplicationLogic(application)
         self.logic.SetMRMLScene(self.scene)
@@ -60,6 +58,20 @@ class SliceView:
         self._application = application
         application.GetSliceLogics().AddItem(self.logic)
         self._window = self._make_window(application)
+        logic = self.logic
+        made = [logic.GetSliceCompositeNode(), logic.GetSliceModelNode(), logic.GetSliceModelDisplayNode()]
+        made += [logic.GetSliceModelTransformNode(), self.node]
+        self._made = [node for node in made if node is not None and node.GetID() not in known]
+
+    def _own_node(self, orientation: str):
+        node = self.scene.CreateNodeByClass("vtkMRMLSliceNode")  # with the orientations of the scene's default
+        node.UnRegister(None)
+        name = self.scene.GenerateUniqueName(f"Picture {orientation}")
+        node.SetName(name)
+        node.SetLayoutName(name)
+        self.scene.AddNode(node)
+        node.SetOrientation(orientation)
+        return node
 
     def _make_window(self, application) -> vtk.vtkRenderWindow:
         self._renderer = vtk.vtkRenderer()
@@ -117,14 +129,11 @@ class SliceView:
 
     def close(self) -> None:
         """Takes the view's nodes out of the scene."""
-        logic = self.logic
-        made = [logic.GetSliceCompositeNode(), logic.GetSliceModelNode(), logic.GetSliceModelDisplayNode()]
-        made += [logic.GetSliceModelTransformNode(), self.node]
         self._managers.SetMRMLDisplayableNode(None)
-        self._application.GetSliceLogics().RemoveItem(logic)
-        logic.SetMRMLScene(None)  # first: while it watches the scene it makes its nodes anew
-        for node in made:
-            if node is not None and node.GetScene() is not None:
+        self._application.GetSliceLogics().RemoveItem(self.logic)
+        self.logic.SetMRMLScene(None)  # first: while it watches the scene it makes its nodes anew
+        for node in self._made:
+            if node.GetScene() is not None:
                 self.scene.RemoveNode(node)
 
     def __enter__(self) -> SliceView:

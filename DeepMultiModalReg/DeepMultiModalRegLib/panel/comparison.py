@@ -13,7 +13,7 @@ from .words import tr as _
 MODES = ("blend", "redCyan", "checkerboard", "flicker", "sideBySide", "together", "grid", "difference")
 PAIR, FOUR = ("Red", "Yellow"), ("Red", "Slice4", "Green", "Yellow")  # slice views of Slicer's layouts, row by row
 RED, CYAN = "vtkMRMLColorTableNodeRed", "vtkMRMLColorTableNodeCyan"
-GREY, DIFFERENCE = "vtkMRMLColorTableNodeGrey", "vtkMRMLColorTableNodeFileColdToHotRainbow.txt"
+GREY = "vtkMRMLColorTableNodeGrey"
 
 
 class Comparison:
@@ -79,9 +79,13 @@ class Comparison:
 
     def _clear(self) -> None:
         self._state.restore(self.scene)
-        for node in self._made:
-            if node.GetScene() is self.scene:
+        for node in reversed(self._made):
+            if node.GetScene() is not self.scene:
+                continue
+            if node.IsA("vtkMRMLDisplayableNode"):
                 remove_with_displays(self.scene, node)
+            else:
+                self.scene.RemoveNode(node)
         self._made = []
         if self._grid is not None:
             display, kept, made = self._grid
@@ -175,7 +179,24 @@ class Comparison:
         first = nodes.voxels(self.fixed).astype("float32")
         difference = first - derived.on_fixed_lattice(self.translated, self.fixed)
         reach = max(self.fixed.GetDisplayNode().GetWindow() / 2, 1e-6)
-        self._layer(self._volume(difference, _("Difference"), (-reach, reach), DIFFERENCE))
+        self._layer(self._volume(difference, _("Difference"), (-reach, reach), self._signs().GetID()))
+
+    def _signs(self):
+        """Colours for a picture only: blue below zero, black at zero, red above; brighter the further away."""
+        node = self.scene.CreateNodeByClass("vtkMRMLColorTableNode")
+        node.UnRegister(None)
+        node.SetName(self.scene.GenerateUniqueName(_("Difference")))
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
+        node.SetTypeToUser()
+        node.SetNumberOfColors(256)
+        for index in range(256):
+            share = abs(index - 127.5) / 127.5
+            strong, weak = share**0.7, max(0.0, 2 * share - 1)
+            node.SetColor(index, *((strong, weak, weak) if index > 127 else (weak, weak, strong)), 1.0)
+        self.scene.AddNode(node)
+        self._made.append(node)
+        return node
 
     def _volume(self, array, name: str, window: tuple[float, float], colour: str):
         """A volume for a picture only: hidden, not saved, taken away again."""

@@ -35,7 +35,8 @@ def lines_of(report: dict) -> list[tuple[str, str]]:
         found.append((_("Similarity (NMI)"), words.format(**similarity)))
     if "folds_percent" in report:
         share = report["folds_percent"]
-        found.append((_("Folds"), _("{n:.3f} % of the field").format(n=share) if share else _("none")))
+        words = _("{n:.3f} % of the field turn tissue inside out")
+        found.append((_("Folds"), words.format(n=share) if share else _("none")))
     if report.get("inverse_round_trip_mm"):
         words = _("{mean:.3f} mm on average, {max:.2f} mm at most").format(**report["inverse_round_trip_mm"])
     else:

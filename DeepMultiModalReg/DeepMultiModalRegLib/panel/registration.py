@@ -132,7 +132,7 @@ class Registration:
             self._log.append(self.process.log())
             self.process.kill()
             self.process = None
-        if error is not None and error.details:
+        if error is not None and error.details and error.details not in self._log:
             self._log.append(error.details)
         self.job.close()
 
