@@ -16,7 +16,8 @@ from ..core import RegistrationError
 from . import poses
 from .peer_worker import PEERS
 
-EXPERIMENTS = ("slices", "timing", "poses", "equivariant-table2", "equivariant-table3", "equivariant-table4")
+TABLES = ("equivariant-table2", "equivariant-table3", "equivariant-table4")
+EXPERIMENTS = ("slices", "timing", "batch", "poses", *TABLES)
 REFINE = 20  # steps a level: it ends earlier where nothing is gained
 UNSAID = ("run", "command", "out", "data", "debug", "default_of", "resume", "results_page")
 
@@ -49,6 +50,7 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--no-surfaces", action="store_true", help="leave HD95 out (it takes seconds a row)")
         parser.add_argument("--slices", type=int, default=60, metavar="N", help="pairs of the slices experiment")
+        parser.add_argument("--pairs", type=int, default=8, metavar="N", help="pairs of the batch experiment")
         parser.add_argument("--deformation", type=float, default=6.0, metavar="PX", help="its largest deformation")
         poses.add_arguments(parser)
         parser.set_defaults(default_of=parser.get_default)
@@ -72,6 +74,10 @@ def run(options: argparse.Namespace) -> int:
         from .timing import run_experiment
 
         return run_experiment(options, chosen_models(options.models, dimension=3), chosen_peers(options.peers))
+    if options.experiment == "batch":
+        from .throughput import run_experiment
+
+        return run_experiment(options, chosen_models(options.models, dimension=3))
     if options.experiment and options.experiment.startswith("equivariant"):
         from .equivariance_tables import run_experiment
 

@@ -1,6 +1,6 @@
 """The throughput experiment: cases per hour and memory of one batch, beside one call of `register` after the other.
 
-    python -m DeepMultiModalRegLib.evaluation.throughput --out DIR [--pairs 8] [--model NAME]
+    deepmultimodalreg evaluate --experiment batch --models hierarchical-t1t2-brain-3d --out DIR [--pairs 8]
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ from ..core.errors import InputError, RegistrationError
 from ..io import write_json, write_text
 
 SAMPLE = Path(HOME).parent / "Resources" / "SampleData"
-MODEL = "hierarchical-t1t2-brain-3d"
 PERIOD = 0.25  # seconds between two looks at the memory
 MOST_MM = 8.0  # a pair's shift along each axis
+EXPLAINED = """\
+The bundled pair, its moving image at another place each time. One call after the other: `register`, which writes the
+transform, the warped volume and the report; the batch draws its pictures besides. seconds: from the first command to
+the last file; processor: of all cores together, which another program's work disturbs less; peak MB: of all processes
+together, shared pages counted once; load: of the machine, before.
+"""
 
 
 def write_shifted_pairs(folder: Path, count: int, seed: int) -> list[dict[str, str]]:
@@ -49,8 +54,23 @@ def write_shifted_pairs(folder: Path, count: int, seed: int) -> list[dict[str, s
     return rows
 
 
-def run_experiment(out: Path, pairs: int, model: str, seed: int = 0) -> int:
-    """Prints and writes the table; returns the exit code."""
+def run_experiment(options: argparse.Namespace, models: list[str]) -> int:
+    """Prints and writes a table for each model; returns the exit code."""
+    from .command import about, facts_in_words
+
+    facts = about(options)
+    tables = {model: measured(options.pairs, model, options.seed) for model in models}
+    text = facts_in_words(facts) + "\n" + EXPLAINED
+    for model, rows in tables.items():
+        text += f"\n{model}, {options.pairs} pairs:\n\n{_table(rows, options.pairs)}"
+    write_json({"about": facts, "pairs": options.pairs, "tables": tables}, options.out / "batch.json")
+    write_text(text, options.out / "batch.md")
+    print(text)
+    return 0
+
+
+def measured(pairs: int, model: str, seed: int) -> list[dict]:
+    """A row for each way to register the pairs."""
     with tempfile.TemporaryDirectory(prefix="throughput-") as temporary:
         folder = Path(temporary) / "pairs"
         rows = write_shifted_pairs(folder, pairs, seed)
@@ -70,14 +90,8 @@ def run_experiment(out: Path, pairs: int, model: str, seed: int = 0) -> int:
                 "way": name, "workers": jobs, "threads": threads, "load": round(os.getloadavg()[0], 1),
                 **way(folder, rows, place, model, jobs, threads),
             })  # fmt: skip
-            print(_line(found[-1], pairs), flush=True)
-    head = "| | workers x threads | seconds | cases an hour | processor s a case | peak MB | load before |\n"
-    head += "|---|---:|---:|---:|---:|---:|---:|\n"
-    text = head + "\n".join(_line(row, pairs) for row in found) + "\n"
-    write_json({"pairs": pairs, "model": model, "cores": every, "rows": found}, out / "throughput.json")
-    write_text(text, out / "throughput.md")
-    print(f"\n{text}")
-    return 0
+            print(_line(found[-1], pairs), file=sys.stderr, flush=True)
+    return found
 
 
 def singly(folder: Path, rows: list[dict], out: Path, model: str, _jobs: int, threads: int) -> dict:
@@ -144,27 +158,14 @@ def memory_of(process: int) -> float:
     return total
 
 
+def _table(rows: list[dict], pairs: int) -> str:
+    head = "| | workers x threads | seconds | cases an hour | processor s a case | peak MB | load before |\n"
+    head += "|---|---:|---:|---:|---:|---:|---:|\n"
+    return head + "".join(_line(row, pairs) + "\n" for row in rows)
+
+
 def _line(row: dict, pairs: int) -> str:
     return (
         f"| {row['way']} | {row['workers']} x {row['threads']} | {row['seconds']:.1f} | "
         f"{3600 * pairs / row['seconds']:.0f} | {row['processor'] / pairs:.1f} | {row['peak_mb']:.0f} | {row['load']} |"
     )
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m DeepMultiModalRegLib.evaluation.throughput")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the table")
-    parser.add_argument("--pairs", type=int, default=8, metavar="N")
-    parser.add_argument("--model", default=MODEL, metavar="NAME")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    try:
-        return run_experiment(options.out, options.pairs, options.model, options.seed)
-    except RegistrationError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
