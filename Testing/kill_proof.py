@@ -3,14 +3,16 @@ straight through. By hand; a test does the same with small pairs and three kills
 
     python Testing/kill_proof.py --out DIR [--pairs 20] [--kills 10] [--seed 0] [--jobs 2]
 
-The pairs are the bundled one, each with its moving image moved by a seeded shift. Every second kill takes the batch
-alone (its workers must notice), the others the batch and its workers. Prints each kill and the verdict; exit code 0
-where the files are the same.
+The pairs are the bundled one, each with its moving image moved by a seeded shift. The moments are drawn, in shares of
+the time that the cases left take for each kill left: most count from when the first case writes its first file, every
+fourth from the start of the process. Every second kill takes the batch alone (its workers must end by themselves), the
+others the batch and its workers. Prints each kill and the verdict; exit code 0 where the files are the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import os
 import random
@@ -28,7 +30,7 @@ from batch_pairs import results  # noqa: E402
 from DeepMultiModalRegLib.evaluation.throughput import write_shifted_pairs  # noqa: E402
 
 MODEL = "hierarchical-t1t2-brain-3d"
-IMPORTING = 6.0  # seconds, about, until the first case begins
+FROM_START = 4  # every so many-th kill
 
 
 def started(folder: Path, out: Path, jobs: int) -> subprocess.Popen:
@@ -38,6 +40,16 @@ def started(folder: Path, out: Path, jobs: int) -> subprocess.Popen:
         stdout=subprocess.DEVNULL, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "DeepMultiModalReg")},
     )  # fmt: skip
+
+
+def wait_for_a_case(process: subprocess.Popen, out: Path) -> None:
+    """Until a file of a case is being made; what an earlier kill left does not count."""
+    since = time.time()
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            if any(path.stat().st_mtime > since for path in out.glob(".part-*/*")):
+                return
+        time.sleep(0.01)
 
 
 def finished(out: Path) -> int:
@@ -58,18 +70,22 @@ def main() -> int:
         table.writerows(rows)
     draw = random.Random(options.seed)
     straight, broken = options.out / "straight", options.out / "killed"
+    process = started(options.out / "pairs", straight, options.jobs)
+    wait_for_a_case(process, straight)
     began = time.monotonic()
-    if started(options.out / "pairs", straight, options.jobs).wait():
+    if process.wait():
         print("The run straight through failed.")
         return 1
     whole = time.monotonic() - began
-    print(f"straight through: {whole:.0f} s, {finished(straight)} cases", flush=True)
-    a_case = max(0.1, (whole - IMPORTING) / options.pairs)
+    print(f"straight through: {whole:.0f} s from the first case on, {finished(straight)} cases", flush=True)
     kills = early = 0
     while kills < options.kills:
-        share = (options.pairs - finished(broken)) * a_case / (options.kills - kills)
-        moment = draw.uniform(0.0, IMPORTING + 1.5 * share)
+        left = (options.pairs - finished(broken)) / options.pairs
+        moment = draw.uniform(0.0, 1.5 * whole * left / (options.kills - kills))
         process = started(options.out / "pairs", broken, options.jobs)
+        at_start = kills % FROM_START == FROM_START - 1
+        if not at_start:
+            wait_for_a_case(process, broken)
         end = time.monotonic() + moment
         while time.monotonic() < end and process.poll() is None:
             time.sleep(0.005)
@@ -84,7 +100,8 @@ def main() -> int:
         kills += 1
         half = [path.name for path in broken.glob(".*")]
         who = "the batch and its workers" if kills % 2 == 0 else "the batch"
-        print(f"kill {kills} after {moment:5.2f} s, {who}: {finished(broken)} finished, left {half}", flush=True)
+        when = f"{moment:.2f} s after {'the start' if at_start else 'the first file'}"
+        print(f"kill {kills}, {when}, {who}: {finished(broken)} finished, left {half}", flush=True)
     code = started(options.out / "pairs", broken, options.jobs).wait()
     first, second = results(straight), results(broken)
     differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
