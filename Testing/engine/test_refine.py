@@ -7,10 +7,16 @@ import json
 import pytest
 import torch
 from fakes import Constant, Wavy, model_of, phantom
-from lattices import make_grid, rotation, smooth_field
+from lattices import make_grid, random_image, rotation, smooth_field
 
-from DeepMultiModalRegLib.core import Affine, Cancelled, Image, InputError, folds, resample
+from DeepMultiModalRegLib.core import Affine, Cancelled, DenseField, Image, InputError, folds, resample
+from DeepMultiModalRegLib.engine import refine as refine_module
 from DeepMultiModalRegLib.engine import register
+from DeepMultiModalRegLib.engine.body import body_points
+from DeepMultiModalRegLib.engine.chain import chained
+from DeepMultiModalRegLib.engine.network import Pair
+from DeepMultiModalRegLib.engine.refine import refine
+from DeepMultiModalRegLib.engine.refinement.root import Root, rooted
 
 VOLUME = make_grid((40, 36, 34), (2, 2.2, 2.1), (-30, 20, 10), rotation(15, -14, 28))
 PLANE = make_grid((64, 56), (1, 1.2), (-30, 20), rotation(20))
@@ -87,6 +93,50 @@ def test_it_goes_on_from_the_method_s_field():
     assert torch.allclose(u, torch.tensor(shift), atol=0.6)
 
 
+def refined_error(fixed: Image, moving: Image, truth, root: Root) -> float:
+    """Mean mm in the body after refining from a root."""
+    pair = Pair(fixed, moving, None, None, 0.0, 0.0)
+    found, _ = refine(pair, root, False, 20, torch.device("cpu"))
+    return error(chained(root.base, found.field), truth, fixed.grid, fixed)
+
+
+def test_what_a_network_got_wrong_is_undone_as_if_it_had_not_been():
+    """The deformation is stiff as a whole, not only in what the refinement adds: from the true field with rough errors,
+    and from one that leads the other way, it arrives where it arrives from nothing."""
+    fixed, moving, truth = warped_pair(VOLUME)
+    noise = torch.randn(1, 3, *VOLUME.shape, generator=torch.Generator().manual_seed(5))
+    for _ in range(3):
+        noise = torch.nn.functional.avg_pool3d(noise, 3, 1, 1)
+    rough = truth.field.tensor + 1.5 * noise[0] / noise.std()
+    body, identity = body_points(fixed), Affine.identity(3)
+    from_nothing = refined_error(fixed, moving, truth, Root(identity))
+    network = DenseField(Image(rough, VOLUME))
+    from_rough = refined_error(fixed, moving, truth, rooted(identity, network, body))
+    only_added = refined_error(fixed, moving, truth, Root(network.closed()))
+    assert from_rough < 1.1 * from_nothing < only_added
+    away = DenseField(Image(-truth.field.tensor, VOLUME))
+    assert refined_error(fixed, moving, truth, rooted(identity, away, body)) < 1.3 * from_nothing
+
+
+def test_images_that_have_nothing_in_common_are_not_folded_onto_each_other():
+    fixed, noise = textured(VOLUME), random_image(VOLUME, 3)
+    for by in ("mind", "mi", "ncc"):
+        result = register(fixed, noise, model_of(Wavy(3, 6.0)), start="none", refine=20, refine_by=by)
+        assert folds(result.transform, VOLUME) < 0.1
+        assert result.report["folds_percent"] < 0.1
+
+
+def test_the_translated_image_follows_the_refinement():
+    grid = make_grid((48, 40, 36), (2, 2, 2), (0, 0, 0), rotation(0, 0, 0))
+    moving, truth = textured(grid), smooth_field(grid, 3.0)
+    fixed = resample(moving, grid, truth)
+    model = model_of(Constant(0.5, 0.0, 0.0))
+    result = register(fixed, moving, model, start="none", refine=20, translated=True)
+    body = fixed.tensor[0] > 300
+    both = torch.stack([result.translated.tensor[0][body], result.warped.tensor[0][body]])
+    assert torch.corrcoef(both)[0, 1] < -0.97  # the stand-in renders the negative
+
+
 def test_a_pair_that_agrees_stays_where_it_is_and_ends_early():
     image = textured(VOLUME)
     result = register(image, image, model_of(STILL[3]), start="none", refine=50)
@@ -160,8 +210,9 @@ def test_a_model_s_own_features_can_be_what_is_compared():
             Describing.calls += 1
             return torch.cat([image, image.square()], 1)
 
-    fixed, moving = textured(VOLUME), resample(textured(VOLUME), VOLUME, smooth_field(VOLUME, 2.0))
-    result = register(fixed, moving, model_of(Describing(0.0, 0.0, 0.0)), start="none", refine=5, refine_by="model")
+    fixed, moving = resample(textured(VOLUME), VOLUME, truth := smooth_field(VOLUME, 2.0)), textured(VOLUME)
+    result = register(fixed, moving, model_of(Describing(0.0, 0.0, 0.0)), start="none", refine=20, refine_by="model")
+    assert error(result.transform, truth, VOLUME, fixed) < 0.6 * error(Affine.identity(3), truth, VOLUME, fixed)
     assert Describing.calls >= 2 and result.report["refinement"]["measure"] == "the model's features"
     told = result.report["refinement"]["similarity"]
     assert told["after"] < told["before"]
@@ -172,6 +223,12 @@ def test_what_cannot_be_compared_is_refused_with_a_remedy():
         register(textured(VOLUME), textured(VOLUME), model_of(STILL[3]), refine=5, refine_by="ssim")
     with pytest.raises(InputError, match="refine by mind"):
         register(textured(VOLUME), textured(VOLUME), model_of(STILL[3]), refine=5, refine_by="model")
+
+
+@pytest.mark.parametrize("steps", [-5, 2.5, True])
+def test_steps_that_are_no_number_of_steps_are_refused(steps):
+    with pytest.raises(InputError, match="whole number from 0 on.*give 0 for none"):
+        register(textured(VOLUME), textured(VOLUME), "affine", refine=steps)
 
 
 def test_the_refinement_can_be_stopped_between_steps():
@@ -190,9 +247,7 @@ def test_the_refinement_can_be_stopped_between_steps():
 
 
 def test_where_memory_is_short_it_works_on_a_coarser_lattice_and_says_so(monkeypatch):
-    from DeepMultiModalRegLib.engine import refine
-
-    real, calls = refine._seen, []
+    real, calls = refine_module._seen, []
 
     def breaking(*given):
         calls.append(given)
@@ -200,7 +255,7 @@ def test_where_memory_is_short_it_works_on_a_coarser_lattice_and_says_so(monkeyp
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
         return real(*given)
 
-    monkeypatch.setattr(refine, "_seen", breaking)
+    monkeypatch.setattr(refine_module, "_seen", breaking)
     fixed, moving, _ = warped_pair(VOLUME)
     result = register(fixed, moving, model_of(STILL[3]), start="none", refine=3)
     assert any("refinement worked on a lattice 1.3 times coarser" in w for w in result.report["warnings"])
