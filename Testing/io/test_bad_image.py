@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from DeepMultiModalRegLib.core import InputError
-from DeepMultiModalRegLib.io import read_image
+from DeepMultiModalRegLib.io import count_frames, read_image
 
 NRRD = (
     "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: {}\n"
@@ -137,6 +137,7 @@ def test_a_nifti_placed_by_numbers_that_are_none_is_refused_at_once(place, code,
     struct.pack_into("<f", content, place, value)
     (tmp_path / "x.nii").write_bytes(content)
     assert "not finite" in refusal(tmp_path / "x.nii")
+    assert count_frames(tmp_path / "x.nii") == 1  # it looks into the header before anything is refused
 
 
 def test_an_image_without_voxels_is_refused(tmp_path) -> None:

@@ -58,6 +58,8 @@ def count_frames(path: Path) -> int:
     """How many frames a sequence (4D file) holds, by its header alone; 1 for anything else, readable or not."""
     try:
         _check_there(path)
+        if not path.is_dir():
+            check_nifti(path, whole=False)
         with quiet():
             return 1 if path.is_dir() else _frames(path, _opened(path))
     except (RuntimeError, MemoryError, InputError):
