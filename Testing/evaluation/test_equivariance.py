@@ -54,5 +54,5 @@ def test_the_tables_rows_can_be_trained():
         assert (row.peer is None) == bool(row.stages)
         assert row.begin is None or row.begin in ROWS
         for stage in row.stages:
-            assert set(WEIGHTS[stage["network"]]) <= {*TERMS, "supervised"}
+            assert set(WEIGHTS[stage["network"]]) <= {*TERMS, "supervised", "brought"}
     assert not any("information" in WEIGHTS[ROWS[name].stages[0]["network"]] for name in ("losses", "two-grid"))

@@ -9,11 +9,12 @@ import torch
 
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.training.deformation import middle_points
-from DeepMultiModalRegLib.training.equivariant import EquivariantObjective, brought_to_template
+from DeepMultiModalRegLib.training.equivariant import TERMS, EquivariantObjective, brought_to_template
 from DeepMultiModalRegLib.training.equivariant_looks import random_looks
 from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges, moved, occluded
 from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
 from DeepMultiModalRegLib.training.equivariant_slices import Frame
+from DeepMultiModalRegLib.training.train import read_config
 
 SHAPE = (33, 29)
 SETTINGS = {"shape": SHAPE, "widths": [4, 8, 8]}
@@ -92,14 +93,14 @@ def trainer(out, steps: int, weights: dict, name: str = "first", **stage) -> Equ
 
 def test_supervised_training_learns(tmp_path):
     weights = {"template": 1.0, "supervised": 1.0}
-    run = trainer(tmp_path, 120, weights, batch=8)
+    run = trainer(tmp_path, 70, weights, batch=8)
     objective = EquivariantObjective(run.method, {"template": 1.0}, pear(), RANGES["D0"])
     images = run.images.repeat(10, 1, 1, 1)
     before = objective.terms(images, torch.Generator().manual_seed(5))["template"].item()
     run.run()
     with torch.no_grad():
         after = objective.terms(images, torch.Generator().manual_seed(5))["template"].item()
-    assert after < 0.6 * before
+    assert after < 0.75 * before
 
 
 def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path):
@@ -116,7 +117,7 @@ def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path):
 
 
 def test_the_second_step_trains_on_slices_brought_to_the_template(tmp_path):
-    run = trainer(tmp_path, 1, {"template": 1.0}, "second", pose="D1", norm="grid", occlusion="small")
+    run = trainer(tmp_path, 1, {"template": 1.0, "brought": 1.0}, "second", pose="D1", norm="grid", occlusion="small")
     torch.nn.init.normal_(run.method.regressor.head.weight, 0, 0.02)
     expected = brought_to_template(run.method, run.found)
     run.run(seconds=0)
@@ -139,17 +140,6 @@ def test_only_the_supervised_loss_knows_where_slices_lie(tmp_path, monkeypatch):
     assert torch.equal(run.found, known.found) and not torch.equal(run.found, run.images)
 
 
-def test_the_averaged_target_carries_no_gradient_and_follows_slowly(tmp_path):
-    weights = {"equivariance": 1.0}
-    run = trainer(tmp_path, 3, weights, steady=0.9)
-    before = [p.clone() for p in run.method.regressor.parameters()]
-    run.run(seconds=0)
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    for old, new, slow in zip(before, run.method.regressor.parameters(), state["steady"].values(), strict=True):
-        assert torch.allclose(slow, 0.9 * old + 0.1 * new, atol=1e-6)
-    assert run.run() and run.stage == 1  # and goes on from there
-
-
 def test_looks_change_grey_levels_inside_the_head_only():
     images = pear().repeat(6, 1, 1, 1)
     out = random_looks(images, torch.Generator().manual_seed(0))
@@ -166,3 +156,16 @@ def test_the_frame_of_a_brain_is_its_middle_and_covariance():
     matrix = frame.matched(other)
     expected = torch.tensor([[0.8, 0, -2 - 0.8 * 4], [0, 1.1, 3 + 1.1 * 6], [0, 0, 1]])
     assert torch.allclose(matrix, expected, atol=0.35)
+
+
+def test_the_shipped_configuration_can_be_trained():
+    config = read_config("equivariant-t2-brain-2d")
+    method = build(config["method"], config["dimension"], config["settings"])
+    assert method.shape[::-1] == tuple(config["working"]["size"])
+    for stage in config["training"]["stages"]:
+        assert set(config["weights"][stage["network"]]) <= {*TERMS, "supervised", "brought"}
+    trained = {s["group"] for s in config["sources"]}
+    assert {r["group"] for r in config["recipes"]} == trained
+    for kept in config["held_out"]:  # a subject is on one side only
+        used = next(s for s in config["sources"] if s["group"] == kept["group"])
+        assert set(kept["only"]) == set(used["exclude"])

@@ -10,7 +10,6 @@ from torch import Tensor
 from ..losses import equivariance as losses
 from ..losses.mutual_information import mutual_information
 from ..methods.equivariant import Equivariant
-from ..networks.regressor import Regressor, homogeneous
 from .equivariant_looks import random_looks
 from .equivariant_poses import PoseRanges, moved, occluded
 
@@ -23,8 +22,7 @@ class EquivariantObjective:
     equivariance, reference, size, anisotropy: the published ones. template: B R(I o B) against the identity, the second
     step's loss (images brought to the template) and the supervised one (images whose place is known). information:
     minus the mutual information of I o B o R(I o B) with the template, in nats.
-    norm: "frobenius" or "grid". looks: whether the network sees each image with a random look. steady: a slow average
-    of the regressor that R(I) in L_equiv is read from, without a gradient; None, as published: the regressor itself.
+    norm: "frobenius" or "grid". looks: whether the network sees each image with a random look.
     references: (R, 1, *shape), the template, one or several renderings of it.
     """
 
@@ -37,12 +35,11 @@ class EquivariantObjective:
         norm: str = "frobenius",
         occlusion: str | None = None,
         looks: bool = False,
-        steady: Regressor | None = None,
     ) -> None:
         if unknown := set(weights) - set(TERMS):
             raise ValueError(f"The terms {sorted(unknown)} are not among {', '.join(TERMS)}.")
         self.method, self.weights, self.references = method, weights, references
-        self.ranges, self.occlusion, self.looks, self.steady = ranges, occlusion, looks, steady
+        self.ranges, self.occlusion, self.looks = ranges, occlusion, looks
         self.norm = losses.frobenius if norm == "frobenius" else partial(losses.grid, points=corners(method))
 
     def images_per_slice(self) -> int:
@@ -54,7 +51,7 @@ class EquivariantObjective:
         unit, count, wanted = self.method.unit, len(images), self.weights
         b = self.ranges.draw(count, unit, generator)
         seen = [occluded(moved(images, b, unit), self.occlusion, generator)]
-        if "equivariance" in wanted and self.steady is None:
+        if "equivariance" in wanted:
             seen.append(images)
         if "reference" in wanted:
             chosen = self.references[torch.randint(len(self.references), (count,), generator=generator)]
@@ -65,9 +62,6 @@ class EquivariantObjective:
             with torch.autocast(images.device.type, enabled=False):
                 shown = random_looks(shown, generator)
         answers = list(self.method.regress(shown).split(count))
-        if "equivariance" in wanted and self.steady is not None:
-            with torch.no_grad():
-                answers.insert(1, homogeneous(self.steady(images), self.method.dimension))
         with torch.autocast(images.device.type, enabled=False):  # half precision is for the network alone
             return self._terms(images, b, answers, b_ref if "reference" in wanted else None, generator)
 

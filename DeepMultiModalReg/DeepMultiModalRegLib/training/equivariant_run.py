@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import time
@@ -23,10 +22,10 @@ class EquivariantTrainer:
     """Trains a regressor through `stages` on slices (S, M, *shape) and leaves checkpoint.pt and log.jsonl in `out`.
 
     stages: [{network: name of its weights, steps, rate, batch (images that the network sees a step), pose, norm,
-    occlusion, looks, steady: decay of the average that L_equiv reads R(I) from}]; weights: {name: {term: weight}}.
-    Slices lie in the template's frame; but where the weights hold no "supervised", each is first given a small pose of
-    its own (FOUND), the same throughout. Before a stage with "template" without "supervised" they are brought to the
-    template by the network as it then is: the published second step.
+    occlusion, looks}]; weights: {name: {term: weight}}, of training/equivariant.py, and one of two words:
+    "supervised": slices are seen in their true place, the template's frame; without it every one has first been given
+    a small pose of its own (FOUND), the same throughout. "brought": they are first brought to the template by the
+    network as it is when the stage begins: the published second step.
     """
 
     def __init__(
@@ -41,7 +40,6 @@ class EquivariantTrainer:
         self.out, self.bfloat16 = out, bfloat16
         self.generator = torch.Generator().manual_seed(seed)
         self.stage, self.step, self.seconds = 0, 0, 0.0
-        self.steady_state: dict | None = None
         self.optimizer_state: dict | None = None
         self.placed: Tensor | None = None
         out.mkdir(parents=True, exist_ok=True)
@@ -55,7 +53,6 @@ class EquivariantTrainer:
         self.method.load_state_dict(state["method"])
         self.optimizer_state, self.placed = state["optimizer"], state["placed"]
         self.stage, self.step, self.seconds = state["stage"], state["step"], state["seconds"]
-        self.steady_state = state["steady"]
         self.generator.set_state(state["generator"])
 
     def run(self, seconds: float | None = None) -> bool:
@@ -66,24 +63,18 @@ class EquivariantTrainer:
             if not self._train(self.stages[self.stage], deadline):
                 return False
             self.stage, self.step, self.optimizer_state, self.placed = self.stage + 1, 0, None, None
-            self.steady_state = None
             self._checkpoint(None)
         self.method.eval()
         return True
 
     def _train(self, plan: dict, deadline: float | None) -> bool:
         weights = dict(self.weights[plan["network"]])
-        known = weights.pop("supervised", 0)
-        if "template" in weights and not known and self.placed is None:
+        known, brought = (weights.pop(word, 0) for word in ("supervised", "brought"))
+        if brought and self.placed is None:
             self.placed = brought_to_template(self.method, self.found)
         images = self.images if known else self.found if self.placed is None else self.placed
-        steady = None
-        if "steady" in plan:
-            steady = copy.deepcopy(self.method.regressor).requires_grad_(False)
-            if self.steady_state is not None:
-                steady.load_state_dict(self.steady_state)
         settings = RANGES[plan["pose"]], plan.get("norm", "frobenius"), plan.get("occlusion"), plan.get("looks", False)
-        objective = EquivariantObjective(self.method, weights, self.references, *settings, steady)
+        objective = EquivariantObjective(self.method, weights, self.references, *settings)
         optimizer = torch.optim.Adam(self.method.parameters(), lr=plan["rate"], fused=True)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
@@ -103,10 +94,6 @@ class EquivariantTrainer:
             norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), 1.0)
             if torch.isfinite(norm):
                 optimizer.step()
-            if steady is not None:
-                with torch.no_grad():
-                    for slow, quick in zip(steady.parameters(), self.method.regressor.parameters(), strict=True):
-                        slow.lerp_(quick, 1 - plan["steady"])
             self.step += 1
             self.seconds += time.process_time() - begun
             for name, value in {"loss": loss, **terms}.items():
@@ -122,13 +109,13 @@ class EquivariantTrainer:
                 )
             late = deadline is not None and time.monotonic() > deadline
             if late or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self._checkpoint(optimizer, steady)
+                self._checkpoint(optimizer)
                 saved = time.monotonic()
             if late:
                 return False
         return True
 
-    def _checkpoint(self, optimizer, steady=None) -> None:
+    def _checkpoint(self, optimizer) -> None:
         state = {
             "method": self.method.state_dict(),
             "optimizer": None if optimizer is None else optimizer.state_dict(),
@@ -136,7 +123,6 @@ class EquivariantTrainer:
             "stage": self.stage,
             "step": self.step,
             "seconds": self.seconds,
-            "steady": None if steady is None else steady.state_dict(),
             "generator": self.generator.get_state(),
         }
         temporary = self.out / "checkpoint.pt.part"

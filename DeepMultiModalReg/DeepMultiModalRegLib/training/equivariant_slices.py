@@ -17,6 +17,9 @@ from .synthesis import synthesise
 TILT = Ranges(translation_mm=0, rotation_degrees=4.0, scale=0, shear=0)
 ALONE = Ranges(translation_mm=0, rotation_degrees=0, scale=0, shear=0)  # a deformation without a pose of its own
 
+LEGIBLE = 0.14  # least standard deviation of a synthetic brain's grey levels, on 0 to 1
+DRAWS = 6  # at most
+
 
 @dataclass
 class Slices:
@@ -117,9 +120,19 @@ def _anatomy(subject: Subject, recipe: dict, number: int, frame: Frame, generato
             image = _read(subject, subject.images[modality], lps, "linear").clamp(0, 1)
             image = image.pow(torch.exp(0.2 * torch.randn((), generator=generator)).item())
         else:
-            image = synthesise(labels, subject.table, modality, spacing, generator) * _closed(labels > 0, 3)
+            image = _legible(labels, subject, modality, spacing, generator) * _closed(labels > 0, 3)
         pictures.append(image[0, 0])
     return torch.stack(pictures)
+
+
+def _legible(labels: Tensor, subject: Subject, modality: str, spacing: float, generator: torch.Generator) -> Tensor:
+    """A synthetic image of labels (1, 1, *shape), drawn again where the brain came out nearly even."""
+    inside = _brain(subject, labels)
+    for _ in range(DRAWS):
+        image = synthesise(labels, subject.table, modality, spacing, generator)
+        if image[inside].std() > LEGIBLE:
+            break
+    return image
 
 
 def _lifted(subject: Subject, x: Tensor, tilt: Tensor, height: float) -> Tensor:
