@@ -50,7 +50,7 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--no-surfaces", action="store_true", help="leave HD95 out (it takes seconds a row)")
         parser.add_argument("--slices", type=int, default=60, metavar="N", help="pairs of the slices experiment")
-        parser.add_argument("--pairs", type=int, default=8, metavar="N", help="pairs of the batch experiment")
+        parser.add_argument("--batch-pairs", type=int, default=8, metavar="N", help="pairs of the batch experiment")
         parser.add_argument("--deformation", type=float, default=6.0, metavar="PX", help="its largest deformation")
         poses.add_arguments(parser)
         parser.set_defaults(default_of=parser.get_default)

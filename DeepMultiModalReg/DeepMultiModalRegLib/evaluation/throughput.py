@@ -1,6 +1,6 @@
 """The throughput experiment: cases per hour and memory of one batch, beside one call of `register` after the other.
 
-    deepmultimodalreg evaluate --experiment batch --models hierarchical-t1t2-brain-3d --out DIR [--pairs 8]
+    deepmultimodalreg evaluate --experiment batch --models hierarchical-t1t2-brain-3d --out DIR [--batch-pairs 8]
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def run_experiment(options: argparse.Namespace, models: list[str]) -> int:
     from .command import about, facts_in_words
 
     facts = about(options)
-    tables = {model: measured(options.pairs, model, options.seed) for model in models}
+    tables = {model: measured(options.batch_pairs, model, options.seed) for model in models}
     text = facts_in_words(facts) + "\n" + EXPLAINED
     for model, rows in tables.items():
-        text += f"\n{model}, {options.pairs} pairs:\n\n{_table(rows, options.pairs)}"
-    write_json({"about": facts, "pairs": options.pairs, "tables": tables}, options.out / "batch.json")
+        text += f"\n{model}, {options.batch_pairs} pairs:\n\n{_table(rows, options.batch_pairs)}"
+    write_json({"about": facts, "pairs": options.batch_pairs, "tables": tables}, options.out / "batch.json")
     write_text(text, options.out / "batch.md")
     print(text)
     return 0
