@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from fakes import write_tiny_model
 from harness.pairs import ball
@@ -84,9 +87,8 @@ def test_a_broken_description_does_not_keep_the_panel_from_opening(catalogue, te
     assert {m.name: m.data for m in models.installed()}["b-t1t2-3d"] == {}
 
 
-def test_pyyaml_is_added_through_slicers_own_installer(monkeypatch) -> None:
-    from types import SimpleNamespace
-
+@pytest.mark.parametrize("newer", [False, True])
+def test_pyyaml_and_nothing_else_is_added_through_slicers_own_installer(monkeypatch, newer: bool) -> None:
     here, installed = {"torch"}, []
     monkeypatch.setattr(packages, "installed", lambda package: package in here)
 
@@ -94,6 +96,10 @@ def test_pyyaml_is_added_through_slicers_own_installer(monkeypatch) -> None:
         installed.append(name)
         here.add("yaml")
 
+    application = SimpleNamespace(util=SimpleNamespace(pip_install=pip_install))
+    if newer:  # Slicer 5.12 has its installer in slicer.packaging
+        monkeypatch.setitem(sys.modules, "slicer.packaging", SimpleNamespace(pip_install=pip_install))
+        application = SimpleNamespace(util=SimpleNamespace())
     assert packages.status() == "PyYAML not installed."
-    packages.install(SimpleNamespace(util=SimpleNamespace(pip_install=pip_install)))
+    packages.install(application)
     assert installed == ["PyYAML"] and packages.missing() == []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from DeepMultiModalRegLib.panel import devices, models, packages, process  # noq
 def test_apply_says_what_is_missing_until_nothing_is(panel, tmp_path) -> None:
     button = panel.ui.applyButton
     assert not button.enabled and button.text == "Choose a fixed and a moving volume"
+    assert panel.ui.advancedCollapsibleButton.collapsed and not panel.ui.inputsCollapsibleButton.collapsed
     pictured(panel, "empty", tmp_path)
     fixed = ball("T1")
     panel.ui.fixedSelector.setCurrentNode(fixed)
@@ -226,9 +229,6 @@ def test_the_watch_sees_a_window_that_sleeps(panel) -> None:
 
 
 def test_the_module_names_itself_and_offers_its_sample_when_slicer_has_started(app, monkeypatch) -> None:
-    import sys
-    import types
-
     module = application.load_module(monkeypatch)
     parent = types.SimpleNamespace()
     module.DeepMultiModalReg(parent)
@@ -240,18 +240,28 @@ def test_the_module_names_itself_and_offers_its_sample_when_slicer_has_started(a
     assert offered == ["DeepMultiModalRegT1T2"]
 
 
-def test_missing_torch_is_said_and_installed_once_after_a_yes(panel, monkeypatch, tmp_path) -> None:
-    import types
+@pytest.mark.parametrize("release", ["askConfirmation", "confirm", "plain"])
+def test_missing_torch_is_said_and_installed_once_after_a_yes(panel, monkeypatch, tmp_path, release) -> None:
+    asked, here = [], {"yaml"}
 
-    asked = []
+    class PyTorchUtilsLogic:  # its releases disagree on names
+        if release == "askConfirmation":
 
-    class PyTorchUtilsLogic:
-        def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
-            asked.append((askConfirmation, torchVersionRequirement))
-            here.add("torch")
-            return object()
+            def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
+                asked.append((askConfirmation, torchVersionRequirement))
+                here.add("torch")
+                return object()
+        elif release == "confirm":
 
-    here = {"yaml"}
+            def installTorch(self, confirm=True, forceComputationBackend=None):
+                asked.append((confirm, None))
+                here.add("torch")
+        else:
+
+            def installTorch(self):
+                asked.append(())
+                here.add("torch")
+
     monkeypatch.setattr(packages, "installed", lambda package: package in here)
     choose(panel)
     panel.refresh()
@@ -260,15 +270,15 @@ def test_missing_torch_is_said_and_installed_once_after_a_yes(panel, monkeypatch
     pictured(panel, "setup", tmp_path)
     panel.ui.installButton.click()
     assert "Extensions Manager" in slicer.app.boxes[-1]  # without the extension PyTorch
-    monkeypatch.setitem(
-        __import__("sys").modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=PyTorchUtilsLogic)
-    )
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=PyTorchUtilsLogic))
     slicer.app.answer = application.QtWidgets.QMessageBox.Cancel
     panel.ui.installButton.click()
     assert asked == []
     slicer.app.answer = application.QtWidgets.QMessageBox.Ok
     panel.ui.installButton.click()
-    assert asked == [(False, ">=2.1")] and panel.ui.applyButton.enabled and not panel.ui.installButton.visible
+    panel.ui.installButton.click()
+    assert asked == [{"askConfirmation": (False, ">=2.1"), "confirm": (False, None), "plain": ()}[release]]
+    assert panel.ui.applyButton.enabled and not panel.ui.installButton.visible
 
 
 def test_the_comparison_buttons_change_the_views_and_give_them_back(panel) -> None:
@@ -323,6 +333,26 @@ def test_transfer_puts_the_transform_on_what_is_ticked_and_takes_it_off(panel, t
     panel.ui.transferSelector.setCheckState(fixed, 2)
     panel.ui.transferButton.click()
     assert "fixed volume" in slicer.app.boxes[-1] and points.GetParentTransformNode() is None
+
+
+def test_measuring_segmentations_gives_dice_before_and_after(panel, headless) -> None:
+    fixed, moving = choose(panel, ball("T1"), ball("T2", (2.5, -1.5, -0.5)))
+    apply(panel)
+    for role, shift in (("fixed", (0.0, 0.0, 0.0)), ("moving", (-2.5, 1.5, 0.5))):  # where the child says that it lies
+        labels = ball(f"{role} labels", shift, kind="vtkMRMLLabelMapVolumeNode", dtype=np.uint8)
+        array = slicer.util.arrayFromVolume(labels)
+        array[:] = array > 100
+        slicer.util.arrayFromVolumeModified(labels)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{role} organs")
+        assert headless.segmentations.ImportLabelmapToSegmentationNode(labels, node)
+        node.GetSegmentation().GetNthSegment(0).SetName("organ")
+        getattr(panel.ui, f"{role}SegmentsSelector").setCurrentNode(node)
+    assert panel.ui.measureButton.enabled
+    panel.ui.measureButton.click()
+    words = re.search(r"Dice organ:</b> (\S+) before, (\S+) after", panel.ui.qualityLabel.text)
+    assert float(words[1]) + 0.05 < 0.9 < float(words[2])
+    panel.ui.jacobianButton.click()  # an affine bends nothing: that is said
+    assert "bends nothing" in slicer.app.boxes[-1]
 
 
 def test_measuring_landmarks_gives_their_distance_before_and_after(panel) -> None:

@@ -48,7 +48,9 @@ def lines_of(report: dict) -> list[tuple[str, str]]:
     model = report.get("model", {})
     if model.get("name"):
         seconds = report.get("seconds", {}).get("total")
-        words = _("{name} ({reason})").format(name=model["name"], reason=model.get("reason", ""))
+        words, reason = model["name"], model.get("reason", "")
+        if reason and reason != "chosen by the caller":  # the user knows
+            words = _("{name} ({reason})").format(name=words, reason=reason)
         found.append((_("Model"), words + ("" if seconds is None else _(", {n:.0f} s").format(n=seconds))))
     found += [(_("Warning"), warning) for warning in report.get("warnings", [])]
     return found
