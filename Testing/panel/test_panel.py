@@ -7,6 +7,7 @@ import re
 import sys
 import time
 import types
+import typing
 
 import numpy as np
 import pytest
@@ -138,6 +139,7 @@ def test_progress_is_shown_and_cancel_leaves_the_scene_equal(
         assert time.monotonic() - began < 2.0 and not panel.run.running
         assert panel.ui.statusLabel.text == "Cancelled; nothing was changed." and panel.ui.applyButton.enabled
         assert state(slicer.mrmlScene) == before and list(temporary_folder.iterdir()) == []
+    panel.ui.logCollapsibleButton.collapsed = False
     pictured(panel, "cancelled", tmp_path)
     assert slicer.app.boxes == []
 
@@ -195,6 +197,34 @@ def test_everything_persists_in_the_scene(panel, headless, tmp_path) -> None:
     assert panel.ui.startSelector.currentText == "Middles of the volumes together"
     assert panel.ui.fixedSelector.currentNode().GetName() == "T1"
     assert "1.050 before" in panel.ui.qualityLabel.text  # the report travelled with the transform
+
+
+def test_every_parameter_comes_back_with_the_scene(panel, headless, tmp_path) -> None:
+    values = {"start": "none", "mode": "slices", "device": "cpu", "model": "rigid"}
+    kept = {}
+    for name, kind in panel.parameters.allParameters.items():
+        if kinds := [k for k in (typing.get_args(kind) or (kind,)) if hasattr(k, "GetClassName")]:
+            node = slicer.mrmlScene.AddNewNodeByClass(kinds[0].__name__, f"a {name}")
+            setattr(panel.parameters, name, node)
+            kept[name] = node.GetName()
+        else:
+            old = getattr(panel.parameters, name)
+            kept[name] = values[name] if kind is str else not old if kind is bool else 3
+            setattr(panel.parameters, name, kept[name])
+    further = ball("further")
+    panel.ui.transferSelector.check(further)
+    headless.save(tmp_path / "scene.mrb")
+    slicer.mrmlScene.Clear(0)
+    slicer.app.processEvents()
+    assert panel.parameters.fixedVolume is None and panel.ui.transferSelector.checkedNodes() == []
+    headless.read(tmp_path / "scene.mrb")
+    panel.exit()
+    panel.enter()
+    found = {name: getattr(panel.parameters, name) for name in kept}
+    assert len(kept) > 20
+    assert {name: v.GetName() if hasattr(v, "GetName") else v for name, v in found.items()} == kept
+    assert panel.ui.modeSelector.currentText == "Slices" and panel.ui.modelSelector.currentText == "rigid"
+    assert [node.GetName() for node in panel.ui.transferSelector.checkedNodes()] == ["further"]
 
 
 def test_graphics_cards_are_asked_for_when_advanced_is_opened_and_nobody_waits(panel, monkeypatch, tmp_path) -> None:
