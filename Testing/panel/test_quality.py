@@ -12,7 +12,7 @@ from harness.pairs import ball
 
 from DeepMultiModalRegLib.mrml import nodes
 from DeepMultiModalRegLib.panel import derived, quality
-from DeepMultiModalRegLib.panel.comparison import Comparison
+from DeepMultiModalRegLib.panel.comparison import MODES, Comparison
 from DeepMultiModalRegLib.panel.transfer import Transfer
 from DeepMultiModalRegLib.panel.words import PanelError
 
@@ -126,6 +126,18 @@ def test_checkerboard_and_difference_show_both_volumes_and_go_away(headless) -> 
     assert np.abs(difference).max() == 0
     comparison.close()
     assert scene.GetNumberOfNodes() == count and layers.GetBackgroundVolumeID() is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_comparison_can_be_asked_for_without_any_view(headless, mode: str) -> None:
+    scene = headless.scene
+    fixed, moving, translated = ball("T1"), ball("T2", (4, 0, 0)), ball("T2 as T1")
+    comparison = Comparison(scene, fixed, moving, ball("T2 on T1"), translated, transform_node(scene))
+    comparison.show(mode)
+    comparison.tick()
+    comparison.fade(0.3)
+    comparison.close()
+    assert not comparison.shown and scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode") == 0
 
 
 def test_the_report_is_told_in_words(headless) -> None:

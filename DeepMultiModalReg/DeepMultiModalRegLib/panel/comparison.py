@@ -146,12 +146,12 @@ class Comparison:
             layers.SetLabelVolumeID(None)
             layers.SetForegroundOpacity(0.0)
             layers.SetLinkedControl(True)
-        first, *others = (slices[name] for name in volumes if name in slices)
-        for node in others:
-            node.GetSliceToRAS().DeepCopy(first.GetSliceToRAS())
+        placed = [slices[name] for name in volumes if name in slices]  # none without a main window
+        for node in placed[1:]:
+            node.GetSliceToRAS().DeepCopy(placed[0].GetSliceToRAS())
             node.UpdateMatrices()
-            node.SetFieldOfView(*first.GetFieldOfView())
-            node.SetXYZOrigin(*first.GetXYZOrigin())
+            node.SetFieldOfView(*placed[0].GetFieldOfView())
+            node.SetXYZOrigin(*placed[0].GetXYZOrigin())
 
     def _show_grid(self, other) -> None:
         from ..mrml.views import show_grid

@@ -96,10 +96,12 @@ class Process:
 
     def end(self) -> None:
         """Asks the system to end the child and its children; does not wait until they are gone."""
-        if self._child.poll() is not None and os.name == "nt":
-            return
         if os.name == "nt":
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.pid)], capture_output=True, check=False)
+            if self._child.poll() is None:
+                subprocess.Popen(
+                    ["taskkill", "/F", "/T", "/PID", str(self.pid)], stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL, creationflags=subprocess.CREATE_NO_WINDOW,
+                )  # fmt: skip
         else:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
