@@ -1,9 +1,10 @@
 """A batch killed (SIGKILL) again and again and resumed each time ends with the same files, byte for byte, as one run
 straight through. By hand; a test does the same with small pairs and three kills.
 
-    python Testing/kill_proof.py --out DIR [--pairs 20] [--kills 10] [--seed 0] [--jobs 2]
+    python Testing/kill_proof.py --out DIR [--pairs 20] [--kills 10] [--seed 0] [--jobs 2] [--slices]
 
-The pairs are the bundled one, each with its moving image moved by a seeded shift. The moments are drawn, in shares of
+The pairs are the bundled one, each with its moving image moved by a seeded shift; with --slices single slices of it, by
+the 2D model: a matter of two minutes instead of ten on two cores. The moments are drawn, in shares of
 the time that the cases left take for each kill left: most count from when the first case writes its first file, every
 fourth from the start of the process. Every second kill takes the batch alone (its workers must end by themselves), the
 others the batch and its workers. Prints each kill and the verdict; exit code 0 where the files are the same.
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import os
 import random
 import signal
@@ -25,16 +25,37 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "DeepMultiModalReg"), str(ROOT / "Testing")]
 
-from batch_pairs import results  # noqa: E402
+import SimpleITK as sitk  # noqa: E402
+from batch_pairs import results, write_list  # noqa: E402
 
-from DeepMultiModalRegLib.evaluation.throughput import write_shifted_pairs  # noqa: E402
+from DeepMultiModalRegLib.evaluation.throughput import SAMPLE, write_shifted_pairs  # noqa: E402
 
-MODEL = "hierarchical-t1t2-brain-3d"
+MODELS = {False: "hierarchical-t1t2-brain-3d", True: "hierarchical-t1t2-brain-2d"}
 FROM_START = 4  # every so many-th kill
 
 
-def started(folder: Path, out: Path, jobs: int) -> subprocess.Popen:
-    words = ["batch", folder / "cases.csv", "--out", out, "--model", MODEL, "--inverse", "--translated", "--jobs", jobs]
+def write_slices(folder: Path, count: int, seed: int) -> list[dict[str, str]]:
+    """Slices of the bundled T1 and of the T2 on it, the T2's shifted in their plane; rows of a list."""
+    folder.mkdir(parents=True)
+    draw = random.Random(seed)
+    fixed, moving = (sitk.ReadImage(str(SAMPLE / name)) for name in ("fixed_t1.nii.gz", "moving_t2.nii.gz"))
+    moving = sitk.Resample(moving, fixed, sitk.ReadTransform(str(SAMPLE / "truth.h5")), sitk.sitkLinear, 0.0)
+    rows = []
+    for n in range(count):
+        k = fixed.GetDepth() // 3 + n * fixed.GetDepth() // (3 * count)
+        names = f"fixed{n:03d}.nrrd", f"moving{n:03d}.nrrd"
+        for name, image in zip(names, (fixed[:, :, k], moving[:, :, k]), strict=True):
+            shift = draw.uniform(-6, 6) if name.startswith("moving") else 0.0
+            image.SetDirection((1.0, 0.0, 0.0, 1.0))  # the volume is oblique: its plane's part of that is no rotation
+            image.SetOrigin([value + shift for value in image.GetOrigin()])
+            sitk.WriteImage(image, str(folder / name), True)
+        rows.append({"fixed": names[0], "moving": names[1], "id": f"slice{n:03d}"})
+    return rows
+
+
+def started(options: argparse.Namespace, out: Path) -> subprocess.Popen:
+    words = ["batch", options.out / "pairs" / "cases.csv", "--out", out, "--model", MODELS[options.slices]]
+    words += ["--inverse", "--translated", "--jobs", options.jobs]
     return subprocess.Popen(
         [sys.executable, "-m", "DeepMultiModalRegLib", *map(str, words), "--resume"], stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, start_new_session=True,
@@ -61,16 +82,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     for name, default in (("pairs", 20), ("kills", 10), ("seed", 0), ("jobs", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--slices", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
-    rows = write_shifted_pairs(options.out / "pairs", options.pairs, options.seed)
-    with (options.out / "pairs" / "cases.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+    write = write_slices if options.slices else write_shifted_pairs
+    rows = write(options.out / "pairs", options.pairs, options.seed)
+    write_list(options.out / "pairs" / "cases.csv", rows)
     draw = random.Random(options.seed)
     straight, broken = options.out / "straight", options.out / "killed"
-    process = started(options.out / "pairs", straight, options.jobs)
+    process = started(options, straight)
     wait_for_a_case(process, straight)
     began = time.monotonic()
     if process.wait():
@@ -82,7 +102,7 @@ def main() -> int:
     while kills < options.kills:
         left = (options.pairs - finished(broken)) / options.pairs
         moment = draw.uniform(0.0, 1.5 * whole * left / (options.kills - kills))
-        process = started(options.out / "pairs", broken, options.jobs)
+        process = started(options, broken)
         at_start = kills % FROM_START == FROM_START - 1
         if not at_start:
             wait_for_a_case(process, broken)
@@ -102,7 +122,7 @@ def main() -> int:
         who = "the batch and its workers" if kills % 2 == 0 else "the batch"
         when = f"{moment:.2f} s after {'the start' if at_start else 'the first file'}"
         print(f"kill {kills}, {when}, {who}: {finished(broken)} finished, left {half}", flush=True)
-    code = started(options.out / "pairs", broken, options.jobs).wait()
+    code = started(options, broken).wait()
     first, second = results(straight), results(broken)
     differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     print(f"{kills} kills{' (it was done before the others)' if early else ''}, last run's exit code {code}")

@@ -26,7 +26,7 @@ from DeepMultiModalRegLib.io import read_image, read_transform
 REPOSITORY = Path(__file__).resolve().parents[2]
 BROKEN = {"fixed": "images/nowhere.nrrd", "moving": "images/m0.nii.gz", "id": "../broken"}
 FILES = {"transform.h5", "inverse.h5", "warped.nii.gz", "translated.nii.gz", "before.jpg", "after.jpg", "report.json"}
-OPTIONS = ("--model", MODEL, "--inverse", "--translated")
+OPTIONS = ("--model", MODEL, "--inverse", "--translated", "--format", "nii.gz")
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_a_batch_in_words(pairs, tmp_path, capsys):
     assert re.fullmatch(r"\[1/2\] p0: NMI \d\.\d+ -> \d\.\d+, 0\.000 % folds, \d+\.\d s.*", lines[1]), lines
     assert said.out.startswith("2 of 2 cases done, 0 failed; ") and "index.html" in said.out
     assert {p.name for p in (tmp_path / "out" / "p0").iterdir()} == {
-        "transform.h5", "warped.nii.gz", "before.jpg", "after.jpg", "report.json",
+        "transform.h5", "warped.nrrd", "before.jpg", "after.jpg", "report.json",
     }  # fmt: skip
 
 
@@ -180,6 +180,13 @@ def test_hostile_paths_and_ids_are_failures_of_their_cases_and_nothing_is_writte
     assert "Traceback" not in said and len(said.splitlines()) == 10
 
 
+def test_a_format_that_cannot_hold_the_result_is_said_without_hidden_places(pairs, tmp_path):
+    write_list(tmp_path / "cases.csv", pairs[:1])
+    assert batch(tmp_path, "--format", "png") == 2  # a volume
+    sentence = json.loads((tmp_path / "out" / "p0" / "report.json").read_text())["sentence"]
+    assert sentence.startswith("The output warped.png cannot hold") and str(tmp_path) not in sentence
+
+
 def test_the_list_s_own_columns_are_used(pairs, tmp_path):
     mask = sitk.ReadImage(str(tmp_path / "images" / "f0.nrrd")) > 300
     sitk.WriteImage(sitk.Cast(mask, sitk.sitkUInt8), str(tmp_path / "mask.nrrd"))
@@ -189,10 +196,10 @@ def test_the_list_s_own_columns_are_used(pairs, tmp_path):
         {**pairs[1], "start": "s.tfm", "refine": "1"},
     ]
     write_list(tmp_path / "cases.csv", rows)
-    batch(tmp_path, "--format", "nrrd")
+    batch(tmp_path, "--format", "mha")
     first, second = (json.loads((tmp_path / "out" / f"p{n}" / "report.json").read_text()) for n in (0, 1))
     assert first["model"]["name"] == "affine" and first["parameters"]["fixed_mask"] is True
-    assert (tmp_path / "out" / "p0" / "warped.nrrd").is_file()
+    assert (tmp_path / "out" / "p0" / "warped.mha").is_file()
     assert second["asked"]["inputs"]["start"]["path"] == "s.tfm" and second["asked"]["refine"] == 1
     if second["state"] == "done":
         np.testing.assert_allclose(np.array(second["parameters"]["start"]["matrix"])[:3, 3], (7, 8, 9))

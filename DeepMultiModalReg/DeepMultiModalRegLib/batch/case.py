@@ -19,7 +19,7 @@ class Settings:
     fill: float | None = None
     inverse: bool = False
     translated: bool = False
-    format: str = "nii.gz"
+    format: str = "nrrd"
     threads: int = 1
 
     def as_dict(self) -> dict:

@@ -1,6 +1,6 @@
 """Folder: where a batch's results lie. A case's folder appears whole: filled under a hidden name, then renamed.
 
-    DIR/ID/transform.h5 warped.nii.gz [inverse.h5 translated.nii.gz] before.jpg after.jpg report.json
+    DIR/ID/transform.h5 warped.nrrd [inverse.h5 translated.nrrd] before.jpg after.jpg report.json
     DIR/summary.csv index.html batch.json
     DIR/log/    whatever differs from run to run: seconds, memory, dates, what the workers printed
 Everything but log/ is the same, byte for byte, whenever and in however many goes it was computed.
@@ -76,9 +76,12 @@ class BatchFolder:
     def place(self, case: Case) -> Path:
         return self.path / case.folder
 
+    def staged(self, case: Case) -> Path:
+        return self.path / f"{PART}{case.folder}"
+
     def staging(self, case: Case) -> Path:
         """A new, empty folder for the case's files. Raises InputError where it cannot be made."""
-        folder = self.path / f"{PART}{case.folder}"
+        folder = self.staged(case)
         try:
             if folder.exists():
                 shutil.rmtree(folder)
@@ -88,7 +91,7 @@ class BatchFolder:
         return folder
 
     def drop(self, case: Case) -> None:
-        shutil.rmtree(self.path / f"{PART}{case.folder}", ignore_errors=True)
+        shutil.rmtree(self.staged(case), ignore_errors=True)
 
     def publish(self, case: Case) -> None:
         """The staged files become the case's; what was there before goes."""
@@ -96,7 +99,7 @@ class BatchFolder:
         try:
             if os.path.lexists(place):
                 os.rename(place, old)
-            os.rename(self.path / f"{PART}{case.folder}", place)
+            os.rename(self.staged(case), place)
         except OSError as error:
             raise self._unwritable(error) from error
         shutil.rmtree(old, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections import deque
@@ -164,6 +165,7 @@ class Batch:
 
     def _failed(self, worker: Worker, code: int, sentence: str, facts: dict, alone: bool) -> None:
         case, asked = self._at.pop(worker)
+        sentence = sentence.replace(f"{self._folder.staged(case)}{os.sep}", "")  # the hidden place is nobody's business
         if code == MemoryShortage.exit_code and not alone:  # it may have run short only beside the others
             self._folder.drop(case)
             self._under_way.pop(worker, None)

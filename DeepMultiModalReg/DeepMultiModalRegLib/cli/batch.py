@@ -11,7 +11,7 @@ from ..core.errors import InputError
 from .interrupt import Interrupt
 from .register import _count, _number
 
-FORMATS = ("nii.gz", "nii", "nrrd", "mha", "png")
+FORMATS = ("nrrd", "nii.gz", "nii", "mha", "png")
 
 
 def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> None:
@@ -37,7 +37,7 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
     add("--fill", type=_number, metavar="X", help="intensity outside the moving image (default: its background)")
     add("--inverse", action="store_true", help="write the inverse transforms too")
     add("--translated", action="store_true", help="write the moving images rendered in the fixed one's modality too")
-    add("--format", default="nii.gz", choices=FORMATS, help="of the written images (default: nii.gz)")
+    add("--format", default="nrrd", choices=FORMATS, help="of the written images (default: nrrd, which holds all)")
     add("--json", action="store_true", help="events as JSON lines on standard output, for programs")
 
 
