@@ -165,7 +165,7 @@ def main(path: str) -> None:
             os.makedirs(job["out"], exist_ok=True)
             seconds.append(run(job, task["seed"]))
     version = f"{package} {importlib.metadata.version(package)}"
-    if "torch" in sys.modules:  # what convexAdam computes with
+    if package == "convexAdam":  # what it computes with
         version += f" (torch {importlib.metadata.version('torch')})"
     cpu = [spent.cpu for spent in seconds]
     memory = {"peak_mb": peak_megabytes(), "peak_mb_imported": before}
