@@ -37,6 +37,21 @@ def test_a_parent_that_bends_space_gives_the_same_through_the_child(headless, ti
     assert moving.GetParentTransformNode() is parent and list(temporary_folder.iterdir()) == []
 
 
+def test_a_colour_volume_gives_the_same_through_the_child(headless, tiny, temporary_folder) -> None:
+    fixed, grey = ball("T1"), ball("grey", (3, -2, 1))
+    array = slicer.util.arrayFromVolume(grey)
+    colours = np.stack([np.clip(array, 0, 255), array // 2, 255 - np.clip(array, 0, 255)], -1).astype(np.uint8)
+    moving = slicer.util.addVolumeFromArray(colours, name="slide", nodeClassName="vtkMRMLVectorVolumeNode")
+    moving.SetSpacing(2.0, 2.0, 2.0)
+    moving.SetOrigin(grey.GetOrigin())
+    outcome = Registration(fixed, moving, Settings(model=tiny, device="cpu")).wait()
+    nodes = register_nodes(fixed, moving, model=tiny, device="cpu")
+    first, second = (slicer.util.arrayFromVolume(n.volumeNode) for n in (outcome, nodes))
+    assert first.shape == (*slicer.util.arrayFromVolume(fixed).shape, 3) and np.array_equal(first, second)
+    found = [n.transformNode.GetTransformFromParent().TransformPoint(5.0, -7.0, 4.0) for n in (outcome, nodes)]
+    assert np.allclose(*found, atol=1e-6) and "luminance" in " ".join(outcome.report["notes"])
+
+
 def test_a_start_of_any_kind_goes_through_the_child_as_through_python(headless, tiny, temporary_folder) -> None:
     fixed, moving = ball("T1"), ball("T2", (3, -2, 1))
     field = smooth_field(Grid.regular((24, 24, 24), 3.0), 1.5).closed()

@@ -25,6 +25,7 @@ from harness.watch import Watch  # noqa: E402
 from PySide6 import QtCore  # noqa: E402
 
 from DeepMultiModalRegLib.panel import devices, models, packages, process  # noqa: E402
+from DeepMultiModalRegLib.panel.method_section import STARTS  # noqa: E402
 
 
 def test_apply_says_what_is_missing_until_nothing_is(panel, tmp_path) -> None:
@@ -68,7 +69,7 @@ def test_the_network_that_finds_any_pose_is_offered_where_its_model_is_installed
     (folder / "model.yaml").write_text("method: equivariant_volume\ndimension: 3\n")
     panel.method.read_models()
     index = selector.findData("network")
-    assert index >= 0 and selector.count == 6 and had == (shipped_pose_model() is not None)
+    assert index >= 0 and selector.count == len(STARTS) and had == (shipped_pose_model() is not None)
     selector.setCurrentIndex(index)
     assert panel.settings()["start"] == "network" and selector.currentText == "Any pose: pretrained network"
     panel.refresh()

@@ -1,5 +1,6 @@
-"""Bent: volumes, masks or starts under transforms that bend space. Only `mrml` can read these exactly, so torch comes
-into this process and the window may wait a few seconds; the registration itself runs in the child all the same."""
+"""Bent: volumes, masks or starts under transforms that bend space, and volumes of several channels. Only `mrml` can
+read these exactly, so torch comes into this process and the window may wait a few seconds; the registration itself runs
+in the child all the same."""
 
 from __future__ import annotations
 

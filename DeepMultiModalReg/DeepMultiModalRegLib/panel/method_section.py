@@ -11,7 +11,8 @@ from .words import tr as _
 STARTS = {  # those of engine.start
     "moments": _("Centres of mass together"), "rigid": _("Rigid: turn and shift"),
     "affine": _("Affine: turn, shift, scale, shear"), "centre": _("Middles of the volumes together"),
-    "none": _("As they lie now"), "network": _("Any pose: pretrained network"),
+    "none": _("As they lie now"), "search": _("Any pose: looks at every turn"),
+    "network": _("Any pose: pretrained network"),
 }  # fmt: skip
 
 

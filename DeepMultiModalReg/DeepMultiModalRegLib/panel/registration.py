@@ -80,7 +80,7 @@ class Registration:
         self.job = Job(settings.keepFiles)
         self.remaining = Remaining()
         self._log: list[str] = []
-        self._task = None  # of mrml, where something bends space
+        self._task = None  # of mrml, where something bends space or has several channels
         self._said: dict | None = None
         self._course = self._run()
 
@@ -162,7 +162,7 @@ class Registration:
             model=s.model, refine=s.refine, device=s.device, seed=s.seed,
             inverse=bool(s.outputInverse), translated=bool(s.outputTranslated),
         )  # fmt: skip
-        if self._bends():
+        if self._bends() or self._many_channels():
             from . import bent  # brings torch into this process
 
             self._task = yield from bent.prepare(self.job, self.fixed, self.moving, s)
@@ -180,6 +180,12 @@ class Registration:
         around = [n for n in (self.fixed, self.moving, s.fixedMask, s.movingMask) if n is not None]
         given = hasattr(s.start, "IsTransformToWorldLinear") and not s.start.IsTransformToWorldLinear()
         return given or any(nodes.parent_to_world(node) is None for node in around)
+
+    def _many_channels(self) -> bool:
+        """Whether `mrml` must choose what is registered, or how it is resampled: colours, vectors, labels."""
+        data = [node.GetImageData() for node in (self.fixed, self.moving)]
+        several = any(d is not None and d.GetNumberOfScalarComponents() > 1 for d in data)
+        return several or self.moving.IsA("vtkMRMLLabelMapVolumeNode")
 
     def _start(self):
         """A name, or the linear start node as a map of LPS mm, world to world."""
