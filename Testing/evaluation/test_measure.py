@@ -29,7 +29,9 @@ def moved_case(grid: Grid, axis: int) -> tuple[Case, Affine, float]:
     truth = Affine.from_parts(torch.eye(grid.dimension, dtype=torch.float64), shift)
     fixed = random_image(grid)
     both = Image(labels[None], grid), Image(labels[None], elsewhere)
-    case = Case("one", "g", fixed, Image(fixed.tensor, elsewhere), {"boxes": both}, truth)
+    points = grid.corners()
+    marks = points, points + shift
+    case = Case("one", "g", fixed, Image(fixed.tensor, elsewhere), {"boxes": both}, truth, landmarks=marks)
     return case, truth, shift.norm().item()
 
 
@@ -53,6 +55,8 @@ def test_a_box_moved_by_whole_voxels_has_the_overlap_distance_and_error_of_that(
     assert before["hd95_boxes_each"][7] == pytest.approx(mm, rel=1e-5)
     assert before["dice_boxes"] == pytest.approx((count - STEPS) / count / 2)
     assert [before[f"error_{k}_mm"] for k in ("mean", "median", "p95", "max")] == [pytest.approx(mm, rel=1e-4)] * 4
+    assert [before[f"landmark_{k}_mm"] for k in ("mean", "p95", "max")] == [pytest.approx(mm, rel=1e-9)] * 3
+    assert after["landmark_max_mm"] < 1e-9
     assert after["dice_boxes"] == 1.0 and after["hd95_boxes_mm"] == 0.0 and after["error_max_mm"] == 0.0
     assert after["nmi_after"] == pytest.approx(2.0, abs=0.01)  # each image tells the other
     assert before["nmi_before"] == before["nmi_after"] == after["nmi_before"] < 1.8

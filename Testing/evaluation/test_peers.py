@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lattices import LATTICES_3D
 
 from DeepMultiModalRegLib.core import Affine, Grid, InputError, RegistrationError, resample
 from DeepMultiModalRegLib.evaluation.displacement import summary, transform_errors
+from DeepMultiModalRegLib.evaluation.peer_worker import clock, since
 from DeepMultiModalRegLib.evaluation.peers import PEERS, MissingPeerError, run_peer
 
 PLANE = Grid.regular((64, 60), (1.5, 1.5))
@@ -142,6 +144,18 @@ def test_a_real_peer_finds_a_known_shift_in_the_right_direction(name, package):
     assert summary(transform_errors(run.results[0].transform, truth, PLANE, inside))["mean"] < 1.5  # of 7.2
     assert 0 < run.results[0].cpu_seconds and 0 < run.results[0].seconds and run.startup_seconds > 0
     assert set(os.listdir()) == before  # a peer leaves nothing where the command stands
+
+
+def test_a_call_that_sleeps_takes_wall_seconds_and_one_that_works_takes_processor_seconds_too():
+    started = clock()
+    time.sleep(0.3)
+    asleep = since(started)
+    assert asleep >= 0.3 and asleep.cpu < 0.15
+    started, used = clock(), time.process_time()
+    while time.process_time() - used < 0.3:
+        sum(range(1000))
+    awake = since(started)
+    assert awake.cpu == pytest.approx(0.3, abs=0.1) and awake >= awake.cpu - 0.02
 
 
 def test_one_command_installs_every_peer():
