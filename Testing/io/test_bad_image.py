@@ -140,6 +140,23 @@ def test_a_nifti_placed_by_numbers_that_are_none_is_refused_at_once(place, code,
     assert count_frames(tmp_path / "x.nii") == 1  # it looks into the header before anything is refused
 
 
+@pytest.mark.parametrize("count", ["-3", "0", "11", "3000000000", "x", ""])
+def test_a_metaimage_of_impossible_dimensions_is_refused_before_itk_falls_over_it(count, tmp_path) -> None:
+    text = MHA.format(EYE, "1 1 1", "2 2 2").replace("NDims = 3", f"NDims = {count}")
+    (tmp_path / "x.mha").write_bytes(text.encode() + bytes(16))
+    assert "dimensions by its header" in refusal(tmp_path / "x.mha")
+
+
+@pytest.mark.parametrize("size", [30044, 0, -1])
+def test_a_file_called_nifti_that_is_none_is_refused_at_once(size, tmp_path) -> None:
+    """ITK 5.4 takes some of these for NIfTI files, and reads them for ever."""
+    sitk.WriteImage(noise((6, 6, 6)), str(tmp_path / "x.nii"))
+    content = bytearray((tmp_path / "x.nii").read_bytes())
+    struct.pack_into("<i", content, 0, size)
+    (tmp_path / "x.nii").write_bytes(content)
+    assert "no NIfTI file" in refusal(tmp_path / "x.nii")
+
+
 def test_an_image_without_voxels_is_refused(tmp_path) -> None:
     (tmp_path / "x.mha").write_bytes(MHA.format(EYE, "1 1 1", "2 0 2").encode() + bytes(16))
     sentence = refusal(tmp_path / "x.mha")

@@ -21,6 +21,8 @@ def check_nifti(path: Path, whole: bool = True) -> None:
     """Raises InputError where a .nii or .nii.gz is cut off, damaged, or of zero spacing, or its axes are no numbers;
     other files pass. whole: False looks at the header alone, so a file that is cut off may pass."""
     name = path.name.lower()
+    if name.endswith((".hdr", ".img")):
+        _check_pair(path.with_suffix(".hdr"))
     if not name.endswith((".nii", ".nii.gz")) or not path.is_file():
         return
     try:
@@ -30,8 +32,8 @@ def check_nifti(path: Path, whole: bool = True) -> None:
         with opened(path, "rb") as file:
             header = file.read(_HEADER_BYTES)
             described = _described(header)
-            if described is None:
-                return  # not NIfTI after all: the reader will say so
+            if described is None:  # ITK may take it for one, and search in it for ever
+                raise InputError(f"The image {path} is no NIfTI file, though its name says so; export it again.")
             size, spacing, expected = described
             _check_numbers(header, path)
             found = len(header)
@@ -50,6 +52,15 @@ def check_nifti(path: Path, whole: bool = True) -> None:
         raise InputError(f"The image {path} is a NIfTI file of version 2; save it as version 1 or as .nrrd.")
     if any(s == 0 for n, s in zip(size, spacing, strict=True) if n > 1):
         raise InputError(f"The image {path} has a voxel spacing of zero; repair its header with the true one in mm.")
+
+
+def _check_pair(path: Path) -> None:
+    """The same for the header of a pair of files, .hdr and .img."""
+    if path.is_file():
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+        if len(header) >= 348:
+            _check_numbers(header, path)
 
 
 def _check_numbers(header: bytes, path: Path) -> None:

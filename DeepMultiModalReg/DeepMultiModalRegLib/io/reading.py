@@ -11,6 +11,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..core import InputError
+from .meta import check_meta
 from .nifti import axes_of_nifti, check_nifti
 from .quiet import quiet
 from .series import read_series
@@ -33,7 +34,7 @@ def read_sitk(path: Path, frame: int | None = None) -> sitk.Image:
                 picture = read_series(path)
                 _frames(path, picture)
             else:
-                check_nifti(path)
+                _check_header(path)
                 _frames(path, _opened(path))
                 picture = _executed(path)
     except (RuntimeError, MemoryError) as error:
@@ -59,11 +60,17 @@ def count_frames(path: Path) -> int:
     try:
         _check_there(path)
         if not path.is_dir():
-            check_nifti(path, whole=False)
+            _check_header(path, whole=False)
         with quiet():
             return 1 if path.is_dir() else _frames(path, _opened(path))
     except (RuntimeError, MemoryError, InputError):
         return 1
+
+
+def _check_header(path: Path, whole: bool = True) -> None:
+    """Raises InputError for what ITK would read wrongly, for ever, or not survive."""
+    check_nifti(path, whole)
+    check_meta(path)
 
 
 def _opened(path: Path) -> sitk.ImageFileReader:
