@@ -14,6 +14,7 @@ from ..engine.intensity import intensity_range
 SIDE = 160  # pixels of a plane
 SQUARES = 8  # along a side
 GAP = 4
+BRIGHT = 0.97  # quantile of what is not background that is shown white: fat under the skin would leave the rest dark
 # directions to the right and down, LPS, as a radiologist looks: axial, coronal, sagittal
 _PLANES = (((1, 0, 0), (0, 1, 0)), ((1, 0, 0), (0, 0, -1)), ((0, 1, 0), (0, 0, -1)))
 
@@ -24,7 +25,7 @@ def checkerboards(fixed: Image, other: Image) -> np.ndarray:
     middle, width = _looked_at(fixed)
     index = torch.arange(SIDE) * SQUARES // SIDE
     odd = (index[:, None] + index[None]) % 2 == 1
-    ranges = [intensity_range(image.tensor) for image in (fixed, other)]
+    ranges = [intensity_range(image.tensor, high=BRIGHT) for image in (fixed, other)]
     pictures = []
     for plane in _planes(fixed.grid, middle, width):
         a, b = (_grey(image, plane, limits) for image, limits in zip((fixed, other), ranges, strict=True))
