@@ -24,7 +24,7 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
     add("--moving", type=Path, required=True, metavar="FILE", help="the image that is brought to it; of a sequence (4D "
         "file) every frame, each with a transform file of its own")  # fmt: skip
     add("--model", metavar="NAME", help="a model (see 'models'), rigid or affine; without it the catalogue chooses")
-    starts = "none|centre|moments|rigid|affine|network|FILE"
+    starts = "none|centre|moments|search|rigid|affine|network|FILE"
     add("--start", default="moments", metavar=starts, help="the first alignment")
     add("--refine", type=_count, default=0, metavar="N", help="afterwards at most N steps a level (default: 0; 20 do)")
     add("--refine-by", default="mind", metavar="mind|mi|ncc|model", help="what the refinement compares (default: mind)")

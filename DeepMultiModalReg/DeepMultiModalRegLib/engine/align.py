@@ -59,8 +59,8 @@ def align(
 
     Mutual information by Mattes et al. 2003, of points drawn from the fixed image's body and around it; gradients
     through the moving image (`losses.joint`). base: where to begin; rigid keeps its scale and shear. wide: turns of any
-    size about the body's centre are looked at on the coarsest level, the best climb from there, and the best of those
-    on finer levels; else only the base.
+    size about the centre of the body are looked at on the coarsest level, the best and the base climb from there, and a
+    finer level tells which it is: which shares most information over most of the fixed body; else only the base.
     Masks: points are drawn inside the fixed one, and count where they meet the moving one. The same seed gives the
     same transform; the caller's random numbers are not touched. `tick` takes the share done.
     steps: the levels to go through.
@@ -75,11 +75,22 @@ def align(
         level = Level.of(pair, body, radius, step, generator, NEAR_OUTSIDE if step in COARSE else 0.0)
         if wide and number == 0:
             turns = frame.every_turn(TURNS)
-            poses = turns[[0, *_best_apart(frame, turns, _seen(level.thinned(LOOK_POINTS), frame, turns), CLIMBERS)]]
+            seen = _seen(level.thinned(LOOK_POINTS), frame, turns)
+            poses = turns[_base_and(_best_apart(frame, turns, seen, CLIMBERS))]
+        if len(poses) > 1 and step not in COARSE:
+            poses = poses[_best_apart(frame, poses, _seen(level, frame, poses), 1)]
         poses, scores = _climbed(level, frame, poses, kind, step)
-        poses = poses[_best_apart(frame, poses, scores, step.keep)]
+        poses = poses[_base_and(_best_apart(frame, poses, scores, step.keep))]
         tick((number + 1) / len(steps))
+    if len(poses) > 1:
+        level = Level.of(pair, body, radius, FINE[0], generator, 0.0)
+        poses = poses[_best_apart(frame, poses, _seen(level, frame, poses), 1)]
     return frame.affine(poses[0])
+
+
+def _base_and(best: list[int]) -> list[int]:
+    """The base's own climber goes on too: coarse levels may prefer a turn that leaves little in common."""
+    return [0, *(number for number in best if number)]
 
 
 @dataclass
@@ -117,8 +128,9 @@ class Level:
         """The same level with its first `points` points: they are in no order."""
         return replace(self, points=self.points[:points], fixed_bin=self.fixed_bin[:points])
 
-    def information(self, linear: Tensor, centre: Tensor, about: Tensor) -> tuple[Tensor, Tensor]:
-        """(information, surrogate) of (B, D, D) linear parts that send `about` to (B, D) `centre`."""
+    def information(self, linear: Tensor, centre: Tensor, about: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(information, surrogate, share of the points that count), each (B,), of (B, D, D) linear parts that send
+        `about` to (B, D) `centre`."""
         moved = (self.points - about.float()) @ linear.transpose(1, 2) + centre[:, None]
         inverse = self.grid.inverse_matrix.float()
         index = moved @ inverse[:-1, :-1].T + inverse[:-1, -1]
@@ -128,8 +140,7 @@ class Level:
             beyond = (torch.maximum(-0.5 - index, index - (size - 0.5))).amax(-1).clamp(0, 1)
             weight = read[1].detach() * (1 - beyond) + self.outside * beyond
         grey = torch.where(beyond > 0.5, torch.full_like(read[0], self.outside_level), read[0])
-        information, surrogate = joint_information(self.fixed_bin, grey, weight, self.bins)
-        return information, surrogate
+        return *joint_information(self.fixed_bin, grey, weight, self.bins), weight.mean(1)
 
 
 def _fixed_level(pair: Pair, body: Tensor, radius: float, spacing: float) -> tuple[Image, Tensor]:
@@ -171,8 +182,12 @@ def _read(tensor: Tensor, index: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _seen(level: Level, frame: PoseFrame, poses: Tensor) -> Tensor:
-    """(B,) information of (B, numbers) poses as they are; some at a time, so that they stay in the cache."""
-    return torch.cat([level.information(*frame.matrices(part), frame.centre)[0] for part in poses.split(TOGETHER)])
+    """(B,) information of (B, numbers) poses as they are, times the share of points that met the moving image."""
+    scores = []
+    for part in poses.split(TOGETHER):  # some at a time, so that they stay in the cache
+        information, _, share = level.information(*frame.matrices(part), frame.centre)
+        scores.append(information * share * frame.likely(part))
+    return torch.cat(scores)
 
 
 def _best_apart(frame: PoseFrame, poses: Tensor, scores: Tensor, count: int) -> list[int]:
@@ -197,11 +212,11 @@ def _climbed(level: Level, frame: PoseFrame, poses: Tensor, kind: str, step: Ste
             group["lr"] = spacing * 0.5 * 0.05 ** (turn / max(1, step.steps - 1))
         optimiser.zero_grad()
         linear, centre = frame.matrices(poses + moved @ free)
-        _, surrogate = level.information(linear, centre, frame.centre)
-        (-surrogate.sum()).backward()
+        information, surrogate, _ = level.information(linear, centre, frame.centre)
+        (-(surrogate + information.detach() * frame.likely(poses + moved @ free)).sum()).backward()
         optimiser.step()
     with torch.no_grad():
         poses = poses + moved @ free
         linear, centre = frame.matrices(poses)
-        information, _ = level.information(linear, centre, frame.centre)
-    return poses, information
+        information, _, _ = level.information(linear, centre, frame.centre)
+    return poses, information * frame.likely(poses)

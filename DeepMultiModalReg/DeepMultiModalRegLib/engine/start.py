@@ -19,7 +19,8 @@ from .pose import KINDS
 
 POSES = KINDS  # starts that look at the images: engine.align, from the moments
 NETWORK = "network"  # a network looks at each image alone, a quick look at both corrects it
-STARTS = ("none", "centre", "moments", *POSES, NETWORK)
+SEARCH = "search"  # every turn at a glance, then the coarse levels of engine.align: any pose, in half a second
+STARTS = ("none", "centre", "moments", SEARCH, *POSES, NETWORK)
 FEW = 0.25  # of the fixed image's body within the moving image: less is worth a warning
 
 
@@ -58,6 +59,8 @@ def begin(
     warnings += check_overlap(bodies[0], pair.moving, first, start)
     if start == NETWORK and named != "moments":
         first = align(pair, first, "affine", False, seed, tick, COARSE)
+    elif start == SEARCH:
+        first = align(pair, first, "affine", True, seed, tick, COARSE)
     elif start in POSES:
         first = align(pair, first, start, True, seed, tick)
     return Start(first, named in ("centre", "moments"), report, warnings), bodies[0]
@@ -72,6 +75,8 @@ def first_alignment(
       "centre": the translation that brings the lattices' middles together;
       "moments": the translation that brings the centres of mass of both bodies together. No rotation: the two smaller
         principal axes of a head are nearly equal, so aligning principal axes would turn it at random;
+      "search": the moments, from where the coarse levels of `engine.align` look at every turn: turn, shift and scale
+        within a few mm, whatever way the patient lies;
       "rigid", "affine": the moments, from where `engine.align` goes on;
       a Transform (affine, dense or composite): kept as it is.
     fixed_body, moving_body: (N, D) LPS mm, see `body.body_points`. Raises InputError for an unknown start.
@@ -85,7 +90,7 @@ def first_alignment(
         return Affine.identity(d)
     if start == "centre":
         return _translation(moving.grid.centre - fixed.grid.centre)
-    if start == "moments" or start in POSES:
+    if start in ("moments", SEARCH, *POSES):
         return _translation(moving_body.mean(0) - fixed_body.mean(0))
     raise InputError(f"The start '{start}' is not known; choose one of {', '.join(STARTS)} or give a transform.")
 
