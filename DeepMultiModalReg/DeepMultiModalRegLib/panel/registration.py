@@ -123,6 +123,7 @@ class Registration:
         """Ends the child with everything it started and takes the temporary files away; the scene is as it was."""
         if not self.finished:
             self.cancelled = True
+            self._note(_("cancelled"))
             self._end(PanelError(_("Cancelled; nothing was changed."), 4))
 
     def _end(self, error: PanelError | None = None) -> None:
