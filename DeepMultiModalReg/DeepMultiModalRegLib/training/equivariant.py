@@ -22,7 +22,9 @@ class EquivariantObjective:
     equivariance, reference, size, anisotropy: the published ones. template: B R(I o B) against the identity, the second
     step's loss (images brought to the template) and the supervised one (images whose place is known). information:
     minus the mutual information of I o B o R(I o B) with the template, in nats.
-    norm: "frobenius" or "grid". looks: whether the network sees each image with a random look.
+    norm: "frobenius" or "grid". looks: whether the network sees each image with a random look. held: R(I) in
+    L_equiv is what R(I o B) has to come to, without a gradient of its own: with one, both shrink, which is cheap.
+    largest: the K of L_size.
     references: (R, 1, *shape), the template, one or several renderings of it.
     """
 
@@ -35,11 +37,14 @@ class EquivariantObjective:
         norm: str = "frobenius",
         occlusion: str | None = None,
         looks: bool = False,
+        held: bool = False,
+        largest: float = losses.LARGEST,
     ) -> None:
         if unknown := set(weights) - set(TERMS):
             raise ValueError(f"The terms {sorted(unknown)} are not among {', '.join(TERMS)}.")
         self.method, self.weights, self.references = method, weights, references
         self.ranges, self.occlusion, self.looks = ranges, occlusion, looks
+        self.held, self.largest = held, largest
         self.norm = losses.frobenius if norm == "frobenius" else partial(losses.grid, points=corners(method))
 
     def images_per_slice(self) -> int:
@@ -70,13 +75,14 @@ class EquivariantObjective:
         whole = b @ first  # B R(I o B)
         terms = {}
         if "equivariance" in wanted:
-            terms["equivariance"] = losses.equivariance(first, b, answers[1], self.norm)
+            plain = answers[1].detach() if self.held else answers[1]
+            terms["equivariance"] = losses.equivariance(first, b, plain, self.norm)
         if "reference" in wanted:
             terms["reference"] = losses.reference(answers[-1], b_ref, self.norm)
         if "template" in wanted:
             terms["template"] = losses.reference(first, b, self.norm)
         if "size" in wanted:
-            terms["size"] = losses.size(whole)
+            terms["size"] = losses.size(whole, self.largest)
         if "anisotropy" in wanted:
             terms["anisotropy"] = losses.anisotropy(whole)
         if "information" in wanted:  # I o B o R(I o B), read once

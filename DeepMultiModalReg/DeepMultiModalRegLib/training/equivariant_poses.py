@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor
@@ -21,6 +21,12 @@ class PoseRanges:
     rotation: float
     shear: float
     scale: float
+
+    def towards(self, wider: PoseRanges, share: float) -> PoseRanges:
+        """These ranges at share 0, `wider` at share 1 and beyond, evenly between."""
+        share = min(1.0, share)
+        pairs = zip(astuple(self), astuple(wider), strict=True)
+        return PoseRanges(*(near + (far - near) * share for near, far in pairs))
 
     def draw(self, count: int, unit: float, generator: torch.Generator) -> Tensor:
         """(count, 3, 3), translations in lengths of `unit` pixels, about the lattice's middle."""

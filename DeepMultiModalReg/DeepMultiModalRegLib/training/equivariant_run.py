@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..methods.equivariant import Equivariant
 from .equivariant import EquivariantObjective, brought_to_template
-from .equivariant_poses import FOUND, RANGES, moved
+from .equivariant_poses import D0, FOUND, RANGES, moved
 from .trainer import rate
 
 CHECKPOINT_SECONDS = 60.0
@@ -22,7 +22,8 @@ class EquivariantTrainer:
     """Trains a regressor through `stages` on slices (S, M, *shape) and leaves checkpoint.pt and log.jsonl in `out`.
 
     stages: [{network: name of its weights, steps, rate, batch (images that the network sees a step), pose, norm,
-    occlusion, looks}]; weights: {name: {term: weight}}, of training/equivariant.py, and one of two words:
+    occlusion, looks, held, largest, grow: steps in which the ranges grow there from D0}]; weights: {name: {term:
+    weight}}, of training/equivariant.py, and one of two words:
     "supervised": slices are seen in their true place, the template's frame; without it every one has first been given
     a small pose of its own (FOUND), the same throughout. "brought": they are first brought to the template by the
     network as it is when the stage begins: the published second step.
@@ -73,8 +74,9 @@ class EquivariantTrainer:
         if brought and self.placed is None:
             self.placed = brought_to_template(self.method, self.found)
         images = self.images if known else self.found if self.placed is None else self.placed
-        settings = RANGES[plan["pose"]], plan.get("norm", "frobenius"), plan.get("occlusion"), plan.get("looks", False)
-        objective = EquivariantObjective(self.method, weights, self.references, *settings)
+        ranges, grow = RANGES[plan["pose"]], plan.get("grow", 0)
+        chosen = {key: plan[key] for key in ("norm", "occlusion", "looks", "held", "largest") if key in plan}
+        objective = EquivariantObjective(self.method, weights, self.references, ranges, **chosen)
         optimizer = torch.optim.Adam(self.method.parameters(), lr=plan["rate"], fused=True)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
@@ -85,6 +87,8 @@ class EquivariantTrainer:
             begun = time.process_time()
             for group in optimizer.param_groups:
                 group["lr"] = rate(plan["rate"], self.step, plan["steps"])
+            if grow:
+                objective.ranges = D0.towards(ranges, self.step / grow)
             drawn = images[torch.randint(len(images), (each,), generator=self.generator)]
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16):
                 terms = objective.terms(drawn, self.generator)

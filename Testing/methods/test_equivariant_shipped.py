@@ -1,0 +1,74 @@
+"""The shipped 2D pose model on a real adult it never saw: the bundled T1 and T2, one slice of each, in any pose."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from DeepMultiModalRegLib.core import Affine, Grid, Image, reorient, resample
+from DeepMultiModalRegLib.engine import load, register
+from DeepMultiModalRegLib.io import read_image, read_transform
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "Resources" / "SampleData"
+NAME = "equivariant-t2-brain-2d"
+SLICES = (26, 28)  # at the level of thalamus and ventricles
+TURNS = tuple(range(-180, 180, 30))
+
+pytestmark = pytest.mark.skipif(not (ROOT / "models" / NAME / "model.yaml").is_file(), reason=f"{NAME} is not shipped")
+
+
+@pytest.fixture(scope="module")
+def planes() -> list[tuple[Image, Image]]:
+    """(T1, T2) of the same plane on one lattice, mm about its middle."""
+    t1, t2 = (read_image(SAMPLE / name)[0] for name in ("fixed_t1.nii.gz", "moving_t2.nii.gz"))
+    t1 = reorient(t1)
+    t2 = resample(t2, t1.grid, read_transform(SAMPLE / "truth.h5"))
+    lattice = Grid.regular(t1.grid.size[:2], t1.grid.spacing[:2])
+    return [(Image(t1.tensor[:, k], lattice), Image(t2.tensor[:, k], lattice)) for k in SLICES]
+
+
+def posed(image: Image, degrees: float, generator: torch.Generator) -> tuple[Image, Affine]:
+    """The image turned, shifted by up to 15 mm and scaled by up to 10 %; and where its points then lie."""
+    a = math.radians(degrees)
+    scale = 1 + 0.1 * (2 * torch.rand((), generator=generator).item() - 1)
+    turn = scale * torch.tensor([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
+    truth = Affine.from_parts(turn, 30 * torch.rand(2, generator=generator) - 15)
+    lattice = Grid.regular((280, 280), 0.9)
+    return resample(image, lattice, truth.inverse(), "linear", 0.0), truth
+
+
+def errors(found, truth: Affine, fixed: Image) -> float:
+    """mm, mean over the head."""
+    inside = fixed.tensor[0] > 0.15 * fixed.tensor.max()
+    points = fixed.grid.points(torch.float64)[inside]
+    return float((found.points(points) - truth.points(points)).norm(dim=-1).mean())
+
+
+def test_a_slice_in_any_pose_is_found_through_the_template(planes):
+    """T1 fixed and upright, T2 moving in twelve turns: nothing but the network."""
+    model = load(NAME)
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for t1, t2 in planes:
+        for degrees in TURNS:
+            moving, truth = posed(t2, degrees, generator)
+            result = register(t1, moving, model=model, start="moments")
+            found.append(errors(result.transform, truth, t1))
+    share = sum(e < 25 for e in found) / len(found)
+    print([round(e, 1) for e in found])
+    assert share >= 0.9, [round(e, 1) for e in found]
+
+
+def test_the_start_network_and_an_affine_registration_find_it_exactly(planes):
+    generator = torch.Generator().manual_seed(1)
+    t1, t2 = planes[0]
+    found = []
+    for degrees in TURNS[::3]:
+        moving, truth = posed(t2, degrees, generator)
+        found.append(errors(register(t1, moving, model="affine", start="network").transform, truth, t1))
+    print([round(e, 1) for e in found])
+    assert sorted(found)[-2] < 3, found
