@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
+
+from conftest import ROOT
 
 from DeepMultiModalRegLib.panel import sample
 
@@ -37,3 +40,11 @@ def test_without_the_files_nothing_is_registered(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(sample, "__file__", str(tmp_path / "a" / "b" / "c" / "sample.py"))
     logic = Logic()
     assert not sample.register(logic) and logic.given == {}
+
+
+def test_the_pictures_of_the_readme_are_there_and_small() -> None:
+    pictures = list((ROOT / "Resources" / "Screenshots").glob("*.png"))
+    assert pictures and all(path.stat().st_size < 150_000 for path in pictures)
+    assert sum(path.stat().st_size for path in pictures) < 1_500_000
+    shown = re.findall(r"Resources/Screenshots/[\w.-]+\.png", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown and all((ROOT / name).is_file() for name in shown)
