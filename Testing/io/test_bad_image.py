@@ -157,6 +157,21 @@ def test_a_file_called_nifti_that_is_none_is_refused_at_once(size, tmp_path) -> 
     assert "no NIfTI file" in refusal(tmp_path / "x.nii")
 
 
+@pytest.mark.parametrize("encoding", ["txt", "text", "ascii", "ASCII"])
+def test_a_nrrd_whose_voxels_are_not_the_text_they_should_be_is_refused_before_itk_falls_over_it(encoding, tmp_path):
+    header = NRRD.format("(1,0,0) (0,1,0) (0,0,1)").replace("encoding: raw", f"encoding: {encoding}").encode()
+    (tmp_path / "x.nrrd").write_bytes(header + b"1 2 3 4\n5 6 7 8\n")
+    assert read_image(tmp_path / "x.nrrd")[0].tensor.flatten().tolist() == list(range(1, 9))
+    for voxels in (bytes(range(16)), b"1 2 3 4 5 6 7", b"1 2 3 4 5 6 7 x", b""):
+        (tmp_path / "x.nrrd").write_bytes(header + voxels)
+        assert "not the text" in refusal(tmp_path / "x.nrrd")
+    apart = header.replace(b"encoding", b"data file: x.txt\nencoding")
+    (tmp_path / "x.nhdr").write_bytes(apart)
+    assert "cannot be read" in refusal(tmp_path / "x.nhdr")
+    (tmp_path / "x.txt").write_bytes(bytes(16))
+    assert "not the text" in refusal(tmp_path / "x.nhdr")
+
+
 def test_an_image_without_voxels_is_refused(tmp_path) -> None:
     (tmp_path / "x.mha").write_bytes(MHA.format(EYE, "1 1 1", "2 0 2").encode() + bytes(16))
     sentence = refusal(tmp_path / "x.mha")

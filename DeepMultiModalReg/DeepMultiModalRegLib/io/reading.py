@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from ..core import InputError
 from .meta import check_meta
 from .nifti import axes_of_nifti, check_nifti
+from .nrrd import check_nrrd
 from .quiet import quiet
 from .series import read_series
 
@@ -71,6 +72,7 @@ def _check_header(path: Path, whole: bool = True) -> None:
     """Raises InputError for what ITK would read wrongly, for ever, or not survive."""
     check_nifti(path, whole)
     check_meta(path)
+    check_nrrd(path)
 
 
 def _opened(path: Path) -> sitk.ImageFileReader:
