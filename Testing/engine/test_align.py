@@ -172,5 +172,3 @@ def test_a_neck_seen_through_two_small_windows_is_not_turned_round(data_dir, fix
     found = register(*images, "rigid").transform
     x = images[0].grid.points(torch.float64).reshape(-1, 3)
     assert float((found.points(x) - x).norm(dim=-1).mean()) < 4  # one person, one scanner: hardly moved in between
-    squeezed = register(*images, "affine", start="none").transform.linear
-    assert float(torch.linalg.svdvals(squeezed).min()) > 0.6
