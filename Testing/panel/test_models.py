@@ -9,7 +9,8 @@ import pytest
 from fakes import write_tiny_model
 from harness.pairs import ball
 
-from DeepMultiModalRegLib.engine import installed_models
+from DeepMultiModalRegLib.core import Grid
+from DeepMultiModalRegLib.engine import choice, installed_models
 from DeepMultiModalRegLib.engine.foreground import CT_BELOW
 from DeepMultiModalRegLib.methods import LOCATING
 from DeepMultiModalRegLib.panel import method_section, models, packages
@@ -47,6 +48,14 @@ def test_models_that_fit_the_volumes_and_their_slices_come_first(catalogue, head
     assert method_section.automatic_model("", "slices", t1, t2) in {m.name for m in found if m.dimension == 2}
     assert method_section.automatic_model("", "auto", t1, t2) is None
     assert method_section.automatic_model("a-ct-3d", "slices", t1, t2) == "a-ct-3d"
+
+
+@pytest.mark.parametrize("size", [(24, 22, 20), (24, 22, 7), (24, 22, 8)])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0, 1.0, 3.9), (1.0, 1.0, 4.0), (2.0, 2.0, 5.9), (2.0, 2.0, 6)])
+def test_the_panel_takes_slices_for_a_volume_where_the_engine_does(headless, size, spacing) -> None:
+    node = ball("T1", size=size)
+    node.SetSpacing(*spacing)
+    assert models._better_in_planes(node) == choice.better_in_planes(Grid.regular(size, spacing))
 
 
 def time_of(rows: list[dict]) -> str:
