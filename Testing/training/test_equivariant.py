@@ -83,6 +83,24 @@ def test_a_method_that_knows_the_pose_pays_nothing():
     assert all(terms[name] < 1e-4 for name in ("equivariance", "reference", "size", "template"))
 
 
+def test_a_held_answer_carries_no_gradient():
+    """R(I) as the target: what the plain image says is not trained; free, it is."""
+    for held in (True, False):
+        method = build("equivariant", 2, SETTINGS)
+        objective = EquivariantObjective(method, {"equivariance": 1.0}, pear(), RANGES["D0"], held=held)
+        answers = torch.eye(3).repeat(6, 1, 1).requires_grad_()
+        method.regress = lambda images, answers=answers: answers
+        objective.terms(pear().repeat(3, 1, 1, 1), torch.Generator().manual_seed(0))["equivariance"].backward()
+        assert answers.grad[:3].abs().sum() > 0
+        assert bool(answers.grad[3:].abs().sum() > 0) == (not held)
+
+
+def test_ranges_grow_evenly():
+    half = RANGES["D0"].towards(RANGES["D1"], 0.5)
+    assert (half.translation, half.rotation, round(half.shear, 6)) == (32, 180, 0.3)
+    assert RANGES["D0"].towards(RANGES["D1"], 3.0) == RANGES["D1"]
+
+
 def trainer(out, steps: int, weights: dict, name: str = "first", **stage) -> EquivariantTrainer:
     torch.manual_seed(0)
     method = build("equivariant", 2, SETTINGS)

@@ -24,7 +24,6 @@ class EquivariantObjective:
     minus the mutual information of I o B o R(I o B) with the template, in nats.
     norm: "frobenius" or "grid". looks: whether the network sees each image with a random look. held: R(I) in
     L_equiv is what R(I o B) has to come to, without a gradient of its own: with one, both shrink, which is cheap.
-    largest: the K of L_size.
     references: (R, 1, *shape), the template, one or several renderings of it.
     """
 
@@ -38,13 +37,12 @@ class EquivariantObjective:
         occlusion: str | None = None,
         looks: bool = False,
         held: bool = False,
-        largest: float = losses.LARGEST,
     ) -> None:
         if unknown := set(weights) - set(TERMS):
             raise ValueError(f"The terms {sorted(unknown)} are not among {', '.join(TERMS)}.")
         self.method, self.weights, self.references = method, weights, references
         self.ranges, self.occlusion, self.looks = ranges, occlusion, looks
-        self.held, self.largest = held, largest
+        self.held = held
         self.norm = losses.frobenius if norm == "frobenius" else partial(losses.grid, points=corners(method))
 
     def images_per_slice(self) -> int:
@@ -82,7 +80,7 @@ class EquivariantObjective:
         if "template" in wanted:
             terms["template"] = losses.reference(first, b, self.norm)
         if "size" in wanted:
-            terms["size"] = losses.size(whole, self.largest)
+            terms["size"] = losses.size(whole)
         if "anisotropy" in wanted:
             terms["anisotropy"] = losses.anisotropy(whole)
         if "information" in wanted:  # I o B o R(I o B), read once
