@@ -14,6 +14,7 @@ from DeepMultiModalRegLib.engine.catalogue import LoadedModel
 from DeepMultiModalRegLib.engine.choice import choose
 from DeepMultiModalRegLib.engine.device import Precision
 from DeepMultiModalRegLib.engine.locate import BETWEEN, Location, locate
+from DeepMultiModalRegLib.engine.network import Pair
 from DeepMultiModalRegLib.engine.network_start import starting_model, through_template
 from DeepMultiModalRegLib.methods import LOCATING, build
 from DeepMultiModalRegLib.networks.cube import cube_turns
@@ -148,3 +149,21 @@ def test_a_network_that_looks_at_one_image_is_not_chosen_for_a_pair():
     chosen = choose(IMAGE, IMAGE)
     assert not chosen.locating
     assert not any(word in chosen.name for word in LOCATING)
+
+
+def test_slices_go_through_the_template_of_a_network_for_slices(monkeypatch):
+    torch.manual_seed(0)
+    flat = build("equivariant", 2, {"shape": [64, 56], "widths": [4, 8, 8]}).eval().requires_grad_(False)
+    torch.nn.init.normal_(flat.regressor.head.weight, 0, 0.01)
+    slices = LoadedModel("flat", flat, 2.0)
+    grid = make_grid((60, 50), (2, 2.2), (40, -30), rotation(12))
+    shift = torch.tensor([70.0, -45.0], dtype=torch.float64)
+    image = phantom(grid)
+    origin = tuple((torch.tensor(grid.origin) + shift).tolist())
+    carried = Image(image.tensor, type(grid)(grid.size, grid.spacing, origin, grid.direction))
+    bodies = body_points(image), body_points(carried)
+    pair = Pair(image, carried, None, None, 0.0, 0.0)
+    found = network_start.network_start(pair, bodies, slices, FLOAT32)
+    assert found.report["believed"] and not found.warnings
+    expected = Affine.from_parts(torch.eye(2, dtype=torch.float64), shift)
+    torch.testing.assert_close(found.transform.matrix, expected.matrix, atol=0.05, rtol=0.01)
