@@ -7,8 +7,11 @@ import sys
 
 import torch
 
-# what torch says on the CPU and on accelerators; numpy and Python raise MemoryError
-SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "failed to allocate", "bad_alloc")
+# what torch (and oneDNN in it) says on the CPU and on accelerators; numpy and Python raise MemoryError
+SIGNS = (
+    "can't allocate memory", "not enough memory", "out of memory", "failed to allocate", "bad_alloc",
+    "could not create a primitive", "could not create a memory",
+)  # fmt: skip
 
 
 def is_shortage(error: BaseException) -> bool:

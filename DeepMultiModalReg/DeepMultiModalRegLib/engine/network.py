@@ -85,9 +85,9 @@ def run_network(
 ) -> tuple[NetworkRun, list[str]]:
     """The method's displacement on the working lattice, and warnings about what had to be changed to get it.
 
-    Where memory runs out, slices go in smaller batches and volumes on a coarser lattice; where half precision
-    overflows, everything is computed again in float32. Raises MemoryShortage where nothing helps. `tick` takes the
-    share done.
+    Where memory runs out, slices go in smaller batches and volumes on a coarser lattice, at last on the CPU; where half
+    precision overflows, everything is computed again in float32. Raises MemoryShortage where nothing helps. `tick`
+    takes the share done.
     """
     device = precision.device
     batch = 1
@@ -95,7 +95,7 @@ def run_network(
         plane = working.grid.size[0] * working.grid.size[1]
         batch = min(working.grid.size[2], max(1, BATCH_VOXELS[device.type] // plane))
     warnings: list[str] = []
-    attempts = 0
+    wanted, attempts = working, 0
     while True:
         try:
             seen = pair.on(working, start)
@@ -113,6 +113,10 @@ def run_network(
                 working = working.coarser(COARSER, method.multiple)
                 spacing = working.grid.spacing[0]
                 warnings.append(f"Memory was short: the network worked at {spacing:.2f} mm.")
+            elif device.type != "cpu":
+                precision, working, attempts = _cpu(), wanted, 0
+                device = precision.device
+                warnings = ["The device's memory was short even for a coarse lattice: the network ran on the CPU."]
             else:
                 raise MemoryShortage(
                     f"Memory does not suffice for the network on {device} even on a coarse lattice; "
@@ -125,6 +129,10 @@ def run_network(
             raise RegistrationError("The model returned a field that is not finite: it does not suit these images.")
         precision = precision.full()
         warnings.append("Half precision overflowed: the network was run again in float32.")
+
+
+def _cpu() -> Precision:
+    return Precision.best(torch.device("cpu"))
 
 
 def _batches(

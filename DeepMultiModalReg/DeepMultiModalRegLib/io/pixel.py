@@ -10,7 +10,7 @@ from ..core.errors import InputError
 
 # torch computes with few unsigned types: the others are read into the next type that holds their values.
 _IN_MEMORY = {"uint16": "int32", "uint32": "int64", "uint64": "float64", "float16": "float32"}
-_SLAB = 1 << 22  # numbers converted at once
+_SLAB = 1 << 20  # numbers converted at once
 
 
 @dataclass(frozen=True)
