@@ -64,3 +64,12 @@ def test_no_turn_is_far_from_all_of_those_looked_at():
     flat = FLAT.every_turn(1000)
     angles = (flat[:, 0] / FLAT.radius).rad2deg().remainder(360).sort().values
     assert len(flat) == 36 and torch.allclose(angles, torch.arange(0, 360, 10.0), atol=1e-3)
+
+
+def test_a_pose_that_keeps_lengths_is_the_likeliest():
+    poses = torch.zeros(4, FRAME.numbers)
+    poses[1, :6] = torch.tensor([40.0, -30, 20, 50, -60, 70])
+    poses[2, [6, 9, 11]] = math.log(1.2) * FRAME.radius
+    poses[3, [6, 9, 11]] = math.log(0.5) * FRAME.radius
+    keeps, moves, grows, halves = FRAME.likely(poses).tolist()
+    assert keeps == moves == 1 and grows == pytest.approx(1 - 3 * math.log(1.2) ** 2) and halves == 0
