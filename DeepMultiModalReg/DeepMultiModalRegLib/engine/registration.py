@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from ..core import Affine, Composite, Image, InputError, MemoryShortage, Transform, resample
 from .align import align
 from .catalogue import LoadedModel, load
@@ -143,7 +145,8 @@ def _register(
     if refine:
         with stages.step("refine", 0.72, 0.82) as tick:
             planar = better_in_planes(fixed.grid) if classical else working.planar
-            root = rooted(transform if run is None else first, inner, body)
+            # an affine that both images have agreed on is a better one than a network's field shows at its borders
+            root = rooted(transform if run is None else first, inner, body, fit=start != "affine")
             rendered = _rendered(run, root.before, fixed, fills[0]) if refine_by == "ncc" else None
             plan, more = refined(pair, root, planar, refine, place, refine_by, rendered, described, tick)
             transform = chained(root.base, plan.field)
@@ -162,7 +165,8 @@ def _register(
             warnings.append(f"The model '{chosen.name}' renders no translated image.")
     with stages.step("report", 0.95, 1.0):
         lattice = fixed.grid if working is None else working.grid
-        folded = fold_percent(seen, lattice)
+        looked = refine > 0 and isinstance(seen, Composite) and torch.linalg.det(seen.affine.linear) > 0
+        folded = refinement["folds_percent"] if looked and seen.dense is plan.field else fold_percent(seen, lattice)
         if folded > 0.1:
             warnings.append(
                 f"The field folds in {folded:.2f} % of its voxels; look at the warped image before using it."

@@ -44,6 +44,14 @@ def test_base_and_guess_together_are_what_was_found(grid):
     assert not torch.allclose(root.before.matrix, torch.eye(d + 1, dtype=torch.float64), atol=1e-3)
 
 
+def test_an_affine_that_the_images_agreed_on_stays_the_root_and_the_whole_field_is_the_guess():
+    inner, start = smooth_field(OBLIQUE, 3.0), pose(3)
+    points = OBLIQUE.points(torch.float64)[2:-2, 2:-2, 2:-2].reshape(-1, 3)
+    root = rooted(start, inner, points, fit=False)
+    assert torch.allclose(root.base.matrix, start.matrix)
+    assert torch.allclose(root.guess.points(points), inner.points(points), atol=1e-6)
+
+
 def test_a_start_with_a_field_of_its_own_is_kept_as_it_is():
     start, inner = Composite(smooth_field(OBLIQUE, 2.0), pose(3)), smooth_field(OBLIQUE, 3.0)
     points = OBLIQUE.points(torch.float64)[4:-4, 4:-4, 4:-4].reshape(-1, 3)

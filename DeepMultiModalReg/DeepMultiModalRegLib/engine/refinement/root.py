@@ -28,20 +28,21 @@ class Root:
     guess: Transform | None = None
 
 
-def rooted(first: Transform, inner: DenseField | None, body: Tensor) -> Root:
+def rooted(first: Transform, inner: DenseField | None, body: Tensor, fit: bool = True) -> Root:
     """The root of a start and the field that a network has put before it: x -> first(inner(x)).
 
-    The affine that comes nearest to the field in the body joins the start; what is left is a guess of the velocity. So
-    the optimisation is stiff against the whole of the deformation and not only against what it adds: where the images
-    show little, a network's field is as rough as it likes, and would stay so. A start with a field of its own, which
-    somebody has given, is kept as it is. body: (N, D) LPS mm of the fixed image.
+    The affine that comes nearest to the field in the body joins the start (unless `fit` is False: the start is the best
+    affine already); what is left is a guess of the velocity. So the optimisation is stiff against the whole of the
+    deformation and not only against what it adds: where the images show little, a network's field is as rough as it
+    likes, and would stay so. A start with a field of its own, which somebody has given, is kept as it is.
+    body: (N, D) LPS mm of the fixed image.
     """
     if inner is None:
         return Root(first)
     if not isinstance(first, Affine):
         return Root(chained(first, inner), inner.closed())
-    fit = fitted(inner, body)
-    return Root(first @ fit, fit, Composite(inner.closed(), fit.inverse()))
+    nearest = fitted(inner, body) if fit else Affine.identity(first.dimension)
+    return Root(first @ nearest, nearest, Composite(inner.closed(), nearest.inverse()))
 
 
 def fitted(transform: Transform, points: Tensor) -> Affine:
