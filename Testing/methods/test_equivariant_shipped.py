@@ -18,8 +18,6 @@ NAME = "equivariant-t2-brain-2d"
 SLICES = (26, 28)  # at the level of thalamus and ventricles
 TURNS = tuple(range(-180, 180, 30))
 
-pytestmark = pytest.mark.skipif(not (ROOT / "models" / NAME / "model.yaml").is_file(), reason=f"{NAME} is not shipped")
-
 
 @pytest.fixture(scope="module")
 def planes() -> list[tuple[Image, Image]]:
@@ -58,9 +56,7 @@ def test_a_slice_in_any_pose_is_found_through_the_template(planes):
             moving, truth = posed(t2, degrees, generator)
             result = register(t1, moving, model=model, start="moments")
             found.append(errors(result.transform, truth, t1))
-    share = sum(e < 25 for e in found) / len(found)
-    print([round(e, 1) for e in found])
-    assert share >= 0.9, [round(e, 1) for e in found]
+    assert sum(found) / len(found) < 10 and max(found) < 20, [round(e, 1) for e in found]
 
 
 def test_the_start_network_and_an_affine_registration_find_it_exactly(planes):
@@ -70,5 +66,4 @@ def test_the_start_network_and_an_affine_registration_find_it_exactly(planes):
     for degrees in TURNS[::3]:
         moving, truth = posed(t2, degrees, generator)
         found.append(errors(register(t1, moving, model="affine", start="network").transform, truth, t1))
-    print([round(e, 1) for e in found])
-    assert sorted(found)[-2] < 3, found
+    assert max(found) < 1.5, [round(e, 2) for e in found]

@@ -50,6 +50,8 @@ ROWS = {
     "losses-mi": Row("their losses and MI", _next("gentle-mi", 5e-5), "warm", ("0.39", "?")),
     "mi": Row("MI alone, from nothing", _one("mi", 800, "D0"), None, ("3.63", "100")),
     "supervised": Row("supervised", _one("supervised", 2300, "D0"), None, ("0.32", "?")),
+    "looks": Row("two steps, any look", _one("second", 2400, "D0", looks=True), "warm"),
+    "looks-more": Row("the shipped model", _one("second", 1300, "D0", looks=True, rate=4e-4), "looks"),
     "affine": Row("classical: our own affine", peer="affine", paper=FLIRT),
     "ants": Row("classical: antspyx affine, MI", peer="ants-affine", paper=FLIRT),
     "elastix": Row("classical: elastix affine, MI", peer="elastix-affine", paper=FLIRT),
@@ -72,7 +74,20 @@ for _kind, _paper in (("small", UNKNOWN), ("large", ("3.79", "1.64"))):
     )  # fmt: skip
 
 TABLES = {
-    2: ("warm", "losses", "losses-quick", "losses-free", "losses-mi", "mi", "supervised", "affine", "ants", "elastix"),
+    2: (
+        "warm",
+        "losses",
+        "losses-quick",
+        "losses-free",
+        "losses-mi",
+        "mi",
+        "supervised",
+        "looks",
+        "looks-more",
+        "affine",
+        "ants",
+        "elastix",
+    ),
     3: ("one-frobenius", "one-grid", "two-frobenius", "two-grid", "supervised-d1"),
     4: ("two-grid-small", "two-grid-large"),
 }
