@@ -13,8 +13,9 @@ from DeepMultiModalRegLib.core import Grid, InputError
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.methods.equivariant_volume import block_points
 from DeepMultiModalRegLib.training.pose_contrast import KINDS, grey_levels, stripped
+from DeepMultiModalRegLib.training.pose_geometry import random_rotation
 from DeepMultiModalRegLib.training.pose_objective import PoseObjective, corner_distance
-from DeepMultiModalRegLib.training.pose_sampler import PoseRanges, PoseSampler, random_rotation
+from DeepMultiModalRegLib.training.pose_sampler import PoseRanges, PoseSampler
 from DeepMultiModalRegLib.training.pose_subjects import PoseSubject, load_pose_subjects
 from DeepMultiModalRegLib.training.pose_train import make_pose_trainer
 from DeepMultiModalRegLib.training.pose_validation import rotation_degrees, summary

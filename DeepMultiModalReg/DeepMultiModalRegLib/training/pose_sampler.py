@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..engine.foreground import threshold
 from ..engine.intensity import normalise
 from ..methods.equivariant_volume import EquivariantVolume
 from .deformation import uniform
 from .pose_contrast import draw_kind, grey_levels, stripped
+from .pose_geometry import lattice_index, random_rotation, sampled_at, view_planes, visible_body
 from .pose_subjects import PoseSubject
 from .synthesis import blur, thick_slices
 
@@ -119,12 +119,12 @@ class PoseSampler:
             factor = uniform(3.0, 7.0, generator, 1).item() / subject.grid.spacing[0]
             if factor > 1.2:
                 grey = thick_slices(grey, int(torch.randint(3, (), generator=generator)), factor)
-        planes = _planes(subject, bool(chance[4] < 0.5), generator)
+        planes = view_planes(subject, bool(chance[4] < 0.5), generator)
         whole = subject.whole and not strip
         kind = f"{'newborn' if subject.newborn else 'adult'}/{'whole' if whole else 'stripped'}/{kind}"
         if len(planes):
             kind += "/cut"
-        body, points = _body(grey, subject, planes)
+        points = visible_body(grey, subject, planes)
         middle = points.mean(0)
         radius = (points - middle).square().sum(1).mean().sqrt().item()
         return Rendered(subject, grey, torch.cat([tissue, brain], 1), middle, radius, planes, kind)
@@ -151,7 +151,7 @@ class PoseSampler:
         lattice[:3, :3] = linear
         jitter = torch.randn(3, generator=generator).double() * ranges.jitter
         lattice[:3, 3] = middle + linear @ jitter
-        index = _lattice_index(n)
+        index = lattice_index(n)
         warp = torch.randn(1, 3, 5, 5, 5, generator=generator) * uniform(0, ranges.warp, generator, 1)
         u = F.interpolate(warp, size=(n, n, n), mode="trilinear", align_corners=True)[0].movedim(0, -1)
         bent = (index + u).reshape(-1, 3)
@@ -159,7 +159,7 @@ class PoseSampler:
         outside = torch.zeros(n**3, dtype=torch.bool)
         for plane in rendered.planes:
             outside |= mm @ plane[:3] > plane[3]
-        where = _normal(mm, subject, (n, n, n))
+        where = sampled_at(mm, subject, (n, n, n))
         grey = F.grid_sample(rendered.grey, where, align_corners=False, padding_mode="zeros")
         grey = grey * (~outside).reshape(1, 1, n, n, n)
         image = self._finished(grey, generator)
@@ -168,7 +168,7 @@ class PoseSampler:
         matrix = subject.to_template.double() @ lattice
         places = blocks @ matrix[:3, :3].T.float() + matrix[:3, 3].float()
         block_mm = blocks @ lattice[:3, :3].T.float() + lattice[:3, 3].float()
-        member = F.grid_sample(rendered.member, _normal(block_mm, subject, (n // 2,) * 3), align_corners=False)
+        member = F.grid_sample(rendered.member, sampled_at(block_mm, subject, (n // 2,) * 3), align_corners=False)
         inside = F.max_pool3d(outside.reshape(1, 1, n, n, n).float(), 2) < 0.5
         member = (member > 0.5) & inside
         shown, brain = member[0].flatten(1)
@@ -190,63 +190,6 @@ def collate(parts: list[tuple]) -> PoseBatch:
     images, matrix, places, shown, brain, kinds, lattice, known = zip(*parts, strict=True)
     stacked = [torch.stack(x) for x in (matrix, places, shown, brain, lattice)]
     return PoseBatch(torch.cat(images), *stacked[:4], list(kinds), stacked[4], torch.tensor(known))
-
-
-def random_rotation(least: float, most: float, generator: torch.Generator) -> Tensor:
-    """(3, 3) float64: even over all rotations whose angle lies between `least` and `most` degrees."""
-    top = math.radians(most)
-    while True:  # the density of the angle over all rotations is 1 - cos
-        angle = uniform(math.radians(least), top, generator, 1).item()
-        if torch.rand((), generator=generator).item() * (1 - math.cos(top)) <= 1 - math.cos(angle):
-            break
-    axis = torch.randn(3, generator=generator).double()
-    axis = axis / axis.norm() * angle
-    x, y, z = axis.tolist()
-    return torch.linalg.matrix_exp(torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64))
-
-
-def _lattice_index(n: int) -> Tensor:
-    """(n, n, n, 3): index I, J, K less the middle's."""
-    line = torch.arange(n, dtype=torch.float32) - (n - 1) / 2
-    return torch.stack(torch.meshgrid(line, line, line, indexing="ij")[::-1], -1)
-
-
-def _normal(mm: Tensor, subject: PoseSubject, shape: tuple[int, ...]) -> Tensor:
-    """LPS mm (M, 3) to grid_sample's coordinates (1, *shape, 3) on the subject's lattice."""
-    inverse = subject.grid.inverse_matrix
-    scale = 2 / torch.tensor(subject.grid.size, dtype=torch.float64)
-    linear, shift = inverse[:3, :3] * scale[:, None], (inverse[:3, 3] + 0.5) * scale - 1
-    return (mm @ linear.T.float() + shift.float()).reshape(1, *shape, 3)
-
-
-def _planes(subject: PoseSubject, cut: bool, generator: torch.Generator) -> Tensor:
-    """(P, 4): none, or one or two ends of the field of view, near the axes of the head, some tilted."""
-    if not cut:
-        return torch.zeros(0, 4)
-    frame = subject.to_template.double()
-    rows = []
-    for _ in range(1 + int(torch.rand((), generator=generator) < 0.4)):
-        normal = torch.zeros(3)
-        axis = int(torch.multinomial(torch.tensor([1.0, 1.0, 2.0]), 1, generator=generator))
-        sign = 1.0 if torch.rand((), generator=generator) < 0.4 else -1.0
-        normal[axis] = sign
-        normal = normal + torch.randn(3, generator=generator) * 0.2
-        normal = normal / normal.norm()
-        reach = uniform(15, 75, generator, 1).item()  # template mm from the brain's middle
-        # n . (A x + t) > reach in the subject's mm
-        rows.append(torch.cat([frame[:3, :3].T.float() @ normal, (reach - normal @ frame[:3, 3].float())[None]]))
-    return torch.stack(rows)
-
-
-def _body(grey: Tensor, subject: PoseSubject, planes: Tensor) -> tuple[Tensor, Tensor]:
-    """The visible voxels above the engine's threshold, thinned, as LPS mm (N, 3)."""
-    thin = grey[0, 0, ::2, ::2, ::2]
-    index = torch.nonzero(thin > threshold(thin[None])).flip(-1).double() * 2
-    mm = index @ subject.grid.matrix[:3, :3].T + subject.grid.matrix[:3, 3]
-    keep = torch.ones(len(mm), dtype=torch.bool)
-    for plane in planes:
-        keep &= mm @ plane[:3].double() <= plane[3]
-    return keep, mm[keep] if int(keep.sum()) > 50 else mm
 
 
 def _recoloured(grey: Tensor, generator: torch.Generator) -> Tensor:
