@@ -181,8 +181,8 @@ def test_nodes_that_cannot_be_read_are_refused_with_the_reason(scene) -> None:
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "nothing")
     with pytest.raises(InputError, match="'nothing' has no segment"):
         mask_from_node(segmentation)
-    with pytest.raises(InputError, match="one channel"):
-        node_from_image(random_image(LATTICES_3D["identity"], channels=2), scene, "two")
+    with pytest.raises(InputError, match="cannot hold 2 channels"):
+        node_from_image(random_image(LATTICES_3D["identity"], channels=2), scene, "two", empty)
     singular = node_of(scene, LATTICES_3D["identity"])
     singular.SetIJKToRASDirections(1, 1, 0, 0, 0, 0, 0, 0, 1)
     with pytest.raises(InputError, match="singular"):
