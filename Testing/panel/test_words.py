@@ -17,8 +17,8 @@ from DeepMultiModalRegLib.panel.steps import STEPS
 LIBRARY = MODULE / "DeepMultiModalRegLib"
 SOURCES = [MODULE / "DeepMultiModalReg.py", LIBRARY / "mrml" / "nodes.py", LIBRARY / "mrml" / "outputs.py"]
 SOURCES += sorted((LIBRARY / "panel").glob("*.py"))
-# what no user reads, or what stays as it is: code for the child, Qt's signals, a column's name, the maintainers
-UNSEEN = re.compile(r"^import sys|^sys\.exit|\(.*\)$|^Test passed$|^Registration is not tested|^whole s$|maintainers$")
+# what no user reads, or stays as it is: code for the child, Qt's signals, a column's name, a reason, the maintainers
+UNSEEN = re.compile(r"^import sys|^sys\.exit|\(.*\)$|^Test passed$|^Registration is not tested|^whole s$|maintainers$|caller$")
 
 
 def sayings(source: str) -> tuple[list[str], list[str]]:
