@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from DeepMultiModalRegLib.core import Affine, Grid, Image, reorient, resample
+from DeepMultiModalRegLib.core import Affine, Grid, Image, InputError, reorient, resample
 from DeepMultiModalRegLib.engine import load, register
 from DeepMultiModalRegLib.io import read_image, read_transform
 
@@ -44,6 +44,12 @@ def errors(found, truth: Affine, fixed: Image) -> float:
     inside = fixed.tensor[0] > 0.15 * fixed.tensor.max()
     points = fixed.grid.points(torch.float64)[inside]
     return float((found.points(points) - truth.points(points)).norm(dim=-1).mean())
+
+
+def test_volumes_are_refused_with_a_sentence():
+    volume, _ = read_image(SAMPLE / "fixed_t1.nii.gz")
+    with pytest.raises(InputError, match="one plane of the head"):
+        register(volume, volume, model=NAME)
 
 
 def test_a_slice_in_any_pose_is_found_through_the_template(planes):

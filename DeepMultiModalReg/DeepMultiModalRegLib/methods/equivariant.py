@@ -24,6 +24,7 @@ class Equivariant(Method):
     """
 
     multiple = 1
+    one_plane = True  # trained on one plane of the head: never slice by slice through a volume
 
     def __init__(
         self,
