@@ -201,7 +201,7 @@ def _model(model: str | LoadedModel | None, fixed: Image, moving: Image, modalit
     if chosen.dimension == 3 and fixed.grid.dimension == 2:
         raise InputError(f"The model '{chosen.name}' registers volumes but the images are 2D; choose a 2D model.")
     if fixed.grid.dimension == 3 and getattr(chosen.method, "one_plane", False):
-        raise InputError(f"The model '{chosen.name}' knows one plane of the head; give it 2D images, or choose another.")
+        raise InputError(f"The model '{chosen.name}' knows one plane of the head; give 2D images or another model.")
     return chosen
 
 
