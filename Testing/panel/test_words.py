@@ -18,7 +18,9 @@ LIBRARY = MODULE / "DeepMultiModalRegLib"
 SOURCES = [MODULE / "DeepMultiModalReg.py", LIBRARY / "mrml" / "nodes.py", LIBRARY / "mrml" / "outputs.py"]
 SOURCES += sorted((LIBRARY / "panel").glob("*.py"))
 # what no user reads, or stays as it is: code for the child, Qt's signals, a column's name, a reason, the maintainers
-UNSEEN = re.compile(r"^import sys|^sys\.exit|\(.*\)$|^Test passed$|^Registration is not tested|^whole s$|maintainers$|caller$")
+UNSEEN = re.compile(
+    r"^import sys|^sys\.exit|\(.*\)$|^Test passed$|^Registration is not tested|^whole s$|maintainers$|by the caller$"
+)
 
 
 def sayings(source: str) -> tuple[list[str], list[str]]:
