@@ -186,7 +186,7 @@ def nifti_without_spacing(tmp_path: Path) -> Path:
 
 BAD = {
     "missing": (lambda t: t / "nowhere.nrrd", "does not exist"),
-    "unreadable": (unreadable, "cannot be read"),
+    "unreadable": (unreadable, "is no NIfTI file"),
     "cut_off": (cut_off, "is cut off|cannot be read"),
     "empty_file": (lambda t: (t / "e.nrrd").write_bytes(b"") and None or t / "e.nrrd", "cannot be read"),
     "constant": (lambda t: save(t, "c.nrrd", np.full((20, 20, 20), 9, np.int16)), "is constant"),
