@@ -95,7 +95,8 @@ def test_the_command_gives_the_same_field_as_the_engine(files):
     read = sitk.ReadTransform(str(files["out"] / "t.h5"))
     points = GRID.points(torch.float64).reshape(-1, 3)[::997]
     expected = result.transform.points(points).numpy()
-    np.testing.assert_allclose([read.TransformPoint(p.tolist()) for p in points], expected, atol=1e-3)  # files hold multiples of 1/1024 mm
+    # files hold multiples of 1/1024 mm
+    np.testing.assert_allclose([read.TransformPoint(p.tolist()) for p in points], expected, atol=1e-3)
 
 
 def test_without_a_model_the_catalogue_chooses_and_says_which(files, capsys):
