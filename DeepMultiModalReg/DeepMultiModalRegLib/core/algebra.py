@@ -41,22 +41,30 @@ def invert(
         return back, {"mean": 0.0, "max": 0.0}
     y = grid.points(torch.float32, dense.field.tensor.device)
     linear = back.linear.T.to(y)
-    x = back.points(y)
-    residual = transform.points(x) - y
+    wanted = y.reshape(-1, grid.dimension)
+    flat = back.points(wanted).clone()
+    # only what has not arrived goes on: most voxels do within a few turns, and a turn reads the whole field at each
+    active = torch.arange(len(flat), device=y.device)
+    here, target = flat.clone(), wanted
+    residual = transform.points(here) - target
     norm = residual.norm(dim=-1)
     step = torch.ones_like(norm)
     for _ in range(iterations):
-        if norm.max() <= tolerance_mm:
+        on = norm > tolerance_mm
+        if not bool(on.any()):
             break
-        trial = x - step[..., None] * (residual @ linear)
-        trial_residual = transform.points(trial) - y
+        flat[active] = here
+        active, here, target, residual, norm, step = (v[on] for v in (active, here, target, residual, norm, step))
+        trial = here - step[:, None] * (residual @ linear)
+        trial_residual = transform.points(trial) - target
         trial_norm = trial_residual.norm(dim=-1)
         better = trial_norm < norm
-        x = torch.where(better[..., None], trial, x)
-        residual = torch.where(better[..., None], trial_residual, residual)
+        here = torch.where(better[:, None], trial, here)
+        residual = torch.where(better[:, None], trial_residual, residual)
         norm = torch.where(better, trial_norm, norm)
         step = torch.where(better, (step * 1.5).clamp(max=1.0), step * 0.5)
-    u = affine.points(x) - y
+    flat[active] = here
+    u = affine.points(flat.reshape(y.shape)) - y
     inverse = Composite(DenseField(Image(torch.movedim(u, -1, 0).contiguous(), grid)).closed(), back)
     error = (transform.points(inverse.points(y)) - y).norm(dim=-1)
     return inverse, {"mean": float(error.mean()), "max": float(error.max())}
