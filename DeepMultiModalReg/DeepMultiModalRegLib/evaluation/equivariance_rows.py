@@ -72,8 +72,8 @@ ROWS = {
 }
 for _kind, _paper in (("small", UNKNOWN), ("large", ("3.79", "1.64"))):
     ROWS[f"two-grid-{_kind}"] = Row(
-        f"two steps, Grid, {_kind} occlusions", _one("second", 800, "D1", norm="grid", occlusion=_kind), "two-grid-more",
-        _paper, None, "D1", _kind,
+        f"two steps, Grid, {_kind} occlusions", _one("second", 800, "D1", norm="grid", occlusion=_kind),
+        "two-grid-more", _paper, None, "D1", _kind,
     )  # fmt: skip
 
 TABLES = {
