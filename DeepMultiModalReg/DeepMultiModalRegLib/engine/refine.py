@@ -124,7 +124,8 @@ def _refined(
     for number, (factor, pool, stride) in enumerate(plan):
         objective = levels.objective(factor, pool)
         shape = objective.shape
-        settings = Settings(steps, stride, measure.stiffness * levels.channels)
+        last = len(plan) > 1 and number == len(plan) - 1  # costs most, and is the surest to begin near its end
+        settings = Settings(steps, stride, measure.stiffness * levels.channels, halvings=0 if last else 2)
         if velocity is None:
             velocity = zero_velocity(levels.count, shape, stride, device)
             if root.guess is not None:  # a network may be wrong about a pair

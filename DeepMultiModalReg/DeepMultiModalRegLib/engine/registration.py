@@ -6,6 +6,7 @@ import torch
 
 from ..core import Affine, Composite, Image, InputError, MemoryShortage, Transform, resample
 from .align import align
+from .allocation import kept_memory
 from .catalogue import LoadedModel, load
 from .chain import chained, inverted
 from .checks import check_pair
@@ -64,10 +65,11 @@ def register(
     Cancelled, each a sentence with cause and remedy.
     """
     try:
-        return _register(
-            fixed, moving, model, start, refine, device, seed, fixed_mask, moving_mask, Stages(progress, cancelled),
-            fill, translated, inverse, modalities, refine_by,
-        )  # fmt: skip
+        with kept_memory():
+            return _register(
+                fixed, moving, model, start, refine, device, seed, fixed_mask, moving_mask, Stages(progress, cancelled),
+                fill, translated, inverse, modalities, refine_by,
+            )  # fmt: skip
     except Exception as error:
         if is_shortage(error):
             raise MemoryShortage(

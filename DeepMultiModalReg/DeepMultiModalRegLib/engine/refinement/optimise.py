@@ -16,19 +16,19 @@ CONJUGATE = 12  # iterations for a step: enough for a step that is taken once an
 LONGEST = 1.0  # voxels a step may move a point: the model holds no further
 DAMPING = 0.02  # of the mean curvature, added to every cell's
 TINY = 1e-9  # curvature where an image shows nothing at all
-HALVINGS = 2  # steps in a row that gain nothing before a level ends
 
 
 @dataclass(frozen=True)
 class Settings:
     """steps: at most; stride: voxels a control cell covers; stiffness: weight of the squared derivative of the
     velocity against the squared difference of features, per voxel; gain: relative fall of the objective below which a
-    level ends."""
+    level ends; halvings: steps in a row that may fail to gain it before that, each half as long as the one before."""
 
     steps: int = 10
     stride: int = 2
     stiffness: float = 0.4
     gain: float = 1e-3
+    halvings: int = 2
 
 
 def optimise(
@@ -67,7 +67,7 @@ def optimise(
         length = torch.where(better, (2 * length).clamp(max=1), length / 2)
         trail.append(float(value.mean()))
         rejected = rejected + 1 if gained < settings.gain else 0
-        if (gained < settings.gain and better.all()) or rejected > HALVINGS:
+        if (gained < settings.gain and better.all()) or rejected > settings.halvings:
             break
     return best, trail
 
