@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from bundled import bundled_pair
 
 from DeepMultiModalRegLib.core import Affine, Transform
 from DeepMultiModalRegLib.engine import installed_models, register
 from DeepMultiModalRegLib.engine.body import body_points
 from DeepMultiModalRegLib.engine.start import first_alignment
-from DeepMultiModalRegLib.io import read_image, read_transform
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "Resources" / "SampleData"
@@ -22,11 +22,7 @@ EXPECTED = [OF_SLICES, "equivariant-any-brain-3d", "hierarchical-t1t2-brain-2d",
 
 @pytest.fixture(scope="module")
 def pair():
-    fixed, moving = (read_image(SAMPLE / name)[0] for name in ("fixed_t1.nii.gz", "moving_t2.nii.gz"))
-    head, _ = read_image(SAMPLE / "fixed_head_mask.nii.gz")
-    index = torch.nonzero(head.tensor[0] > 0)[::23].flip(-1).double()
-    points = index @ head.grid.matrix[:3, :3].T + head.grid.matrix[:3, 3]
-    return fixed, moving, points, read_transform(SAMPLE / "truth.h5").points(points)
+    return bundled_pair()
 
 
 def mean_error(transform: Transform, pair) -> float:

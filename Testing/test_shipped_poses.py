@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bundled import bundled_pair
 
 from DeepMultiModalRegLib.core import Affine, Image
 from DeepMultiModalRegLib.engine import register
@@ -17,7 +18,6 @@ from DeepMultiModalRegLib.engine.locate import locate
 from DeepMultiModalRegLib.engine.network import Pair
 from DeepMultiModalRegLib.engine.network_start import BELIEVED_MM, SURE_MM, network_start, starting_model
 from DeepMultiModalRegLib.evaluation.pose_draw import PoseRanges, drawn_pose, posed_by_header
-from DeepMultiModalRegLib.io import read_image, read_transform
 
 SAMPLE = Path(__file__).resolve().parent.parent / "Resources" / "SampleData"
 RANGES = PoseRanges(180, 60, 0.2)
@@ -27,11 +27,7 @@ CPU = Precision.best(torch.device("cpu"))
 @pytest.fixture(scope="module")
 def sample():
     """Fixed, moving, points (N, 3) of the fixed head and where they lie in the moving image, LPS mm."""
-    fixed, moving = (read_image(SAMPLE / name)[0] for name in ("fixed_t1.nii.gz", "moving_t2.nii.gz"))
-    head, _ = read_image(SAMPLE / "fixed_head_mask.nii.gz")
-    index = torch.nonzero(head.tensor[0] > 0)[::97].flip(-1).double()
-    points = index @ head.grid.matrix[:3, :3].T + head.grid.matrix[:3, 3]
-    return fixed, moving, points, read_transform(SAMPLE / "truth.h5").points(points)
+    return bundled_pair(every=97)
 
 
 def drawn(sample, number: int) -> Affine:

@@ -9,7 +9,7 @@ import torch
 
 from .core import Affine, Image, InputError, Transform, resample
 from .engine import find
-from .io import read_image, read_transform, write_json
+from .io import read_image, read_transform, write_json, write_transform
 
 MODEL = "hierarchical-t1t2-brain-3d"
 COLUMNS = ("axial", "coronal", "sagittal")
@@ -32,6 +32,7 @@ def demo(out: Path, model: str | None = None) -> int:
     try:
         from .mrml.register import register_nodes
         from .mrml.scene import HeadlessScene, save_node
+        from .mrml.transform import transform_from_node
     except ImportError as error:
         raise InputError(
             f"The demonstration needs Slicer's libraries ({error}); install them by 'make demo'."
@@ -47,7 +48,7 @@ def demo(out: Path, model: str | None = None) -> int:
     truth = errors_in_mm(result, sample)
     report = {**result.report, "truth": truth}
 
-    save_node(result.transformNode, out / "transform.h5")
+    write_transform(transform_from_node(result.transformNode), out / "transform.h5")
     save_node(result.volumeNode, out / "warped.nrrd")
     if result.translatedNode is not None:
         save_node(result.translatedNode, out / "translated.nrrd")

@@ -5,22 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
+from bundled import bundled_pair
 
 from DeepMultiModalRegLib.core import folds
 from DeepMultiModalRegLib.engine import register
-from DeepMultiModalRegLib.io import read_image, read_transform
 
 SAMPLE = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
 
 
 @pytest.fixture(scope="module")
 def pair():
-    fixed, moving = (read_image(SAMPLE / name)[0] for name in ("fixed_t1.nii.gz", "moving_t2.nii.gz"))
-    head, _ = read_image(SAMPLE / "fixed_head_mask.nii.gz")
-    index = torch.nonzero(head.tensor[0] > 0)[::23].flip(-1).double()
-    points = index @ head.grid.matrix[:3, :3].T + head.grid.matrix[:3, 3]
-    return fixed, moving, points, read_transform(SAMPLE / "truth.h5").points(points)
+    return bundled_pair()
 
 
 def test_from_the_shipped_network_it_ends_as_well_as_from_the_affine_and_far_better_than_either_alone(pair):

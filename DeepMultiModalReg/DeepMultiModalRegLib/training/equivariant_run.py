@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from torch import Tensor
 from ..methods.equivariant import Equivariant
 from .equivariant import EquivariantObjective, brought_to_template
 from .equivariant_poses import D0, FOUND, RANGES, moved
+from .run_folder import append_log, write_checkpoint
 from .trainer import rate
 
 CHECKPOINT_SECONDS = 60.0
@@ -129,12 +128,8 @@ class EquivariantTrainer:
             "seconds": self.seconds,
             "generator": self.generator.get_state(),
         }
-        temporary = self.out / "checkpoint.pt.part"
-        torch.save(state, temporary)
-        os.replace(temporary, self.out / "checkpoint.pt")
+        write_checkpoint(state, self.out)
 
     def _log(self, row: dict) -> None:
-        line = json.dumps({k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()})
-        print(line, flush=True)
-        with open(self.out / "log.jsonl", "a") as log:
-            log.write(line + "\n")
+        short = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()}
+        append_log(short, self.out)

@@ -13,6 +13,7 @@ from ..methods.equivariant import Equivariant
 from .equivariant_run import EquivariantTrainer
 from .equivariant_slices import Slices, make_slices, template
 from .export import export
+from .run_folder import finished
 
 TRAINING_SEED, HELD_OUT_SEED = 1, 2  # of the anatomies, the same for every row of a table
 
@@ -60,10 +61,4 @@ def trainer(
 def train_slices(config: dict, data: Path, out: Path, resume: bool, seconds: float | None) -> int:
     """Runs a configuration and, when it is through, leaves the model in `out`/model/NAME. Returns an exit code."""
     run = trainer(config, prepare(config, data), config["training"]["stages"], config["weights"], out)
-    if resume:
-        run.resume()
-    if run.run(seconds):
-        print(f"The model is in {export(config, run.method, run.seconds, out / 'model')}.")
-    else:
-        print(f"Stopped after {run.seconds:.0f} s of training; go on with --resume.")
-    return 0
+    return finished(run, resume, seconds, lambda: export(config, run.method, run.seconds, out / "model"))

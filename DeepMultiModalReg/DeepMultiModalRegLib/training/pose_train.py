@@ -11,6 +11,7 @@ from .export import export
 from .pose_sampler import PoseRanges, PoseSampler
 from .pose_subjects import load_pose_subjects
 from .pose_trainer import PoseTrainer
+from .run_folder import finished
 
 
 def make_pose_trainer(settings: dict, data: Path, out: Path) -> PoseTrainer:
@@ -30,10 +31,6 @@ def make_pose_trainer(settings: dict, data: Path, out: Path) -> PoseTrainer:
 def train_poses(settings: dict, data: Path, out: Path, resume: bool, seconds: float | None) -> int:
     """As `train.main`: runs a configuration, and leaves the model in `out`/model/NAME when it is through."""
     trainer = make_pose_trainer(settings, data, out)
-    if resume:
-        trainer.resume()
-    if trainer.run(seconds):
-        print(f"The model is in {export(settings, trainer.averaged, trainer.seconds, out / 'model')}.")
-    else:
-        print(f"Stopped after {trainer.seconds:.0f} s of training; go on with --resume.")
-    return 0
+    return finished(
+        trainer, resume, seconds, lambda: export(settings, trainer.averaged, trainer.seconds, out / "model")
+    )

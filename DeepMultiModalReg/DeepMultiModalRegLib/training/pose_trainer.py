@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from ..methods.equivariant_volume import EquivariantVolume
 from .pose_objective import PoseObjective
 from .pose_sampler import PoseRanges, PoseSampler
 from .pose_validation import pose_errors, summary
+from .run_folder import append_log, write_checkpoint
 from .trainer import rate
 
 
@@ -112,12 +111,7 @@ class PoseTrainer:
             "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds,
             "generator": self.generator.get_state(),
         }  # fmt: skip
-        temporary = self.out / "checkpoint.pt.part"
-        torch.save(state, temporary)
-        os.replace(temporary, self.out / "checkpoint.pt")
+        write_checkpoint(state, self.out)
 
     def _log(self, row: dict) -> None:
-        line = json.dumps(row)
-        print(line, flush=True)
-        with open(self.out / "log.jsonl", "a") as log:
-            log.write(line + "\n")
+        append_log(row, self.out)

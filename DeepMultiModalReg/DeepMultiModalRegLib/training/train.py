@@ -22,6 +22,7 @@ from .innreg import InnregObjective
 from .nemar import NemarObjective
 from .pairs import PairSampler, Recipe
 from .pose_train import train_poses
+from .run_folder import finished
 from .subjects import load_subjects
 from .trainer import Trainer
 
@@ -98,11 +99,8 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
         training,
         Path(out),
     )
-    if resume:
-        trainer.resume()
-    if trainer.run(seconds):
-        folder = export(settings, method, trainer.seconds, Path(out) / "model", device=str(trainer.device))
-        print(f"The model is in {folder}.")
-    else:
-        print(f"Stopped after {trainer.seconds:.0f} s of training; go on with --resume.")
-    return 0
+
+    def exported() -> Path:
+        return export(settings, method, trainer.seconds, Path(out) / "model", device=str(trainer.device))
+
+    return finished(trainer, resume, seconds, exported)

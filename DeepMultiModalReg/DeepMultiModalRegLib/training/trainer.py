@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +15,7 @@ from .batch import Batch
 from .draws import Draws, step_generator
 from .pairs import PairSampler
 from .pictures import pair_sheet
+from .run_folder import append_log, write_checkpoint
 from .validation import Score, validate, validation_pairs
 
 
@@ -138,15 +137,10 @@ class Trainer:
         }
         if self.critic is not None:
             state["critic"] = [self.critic.state_dict(), self.objective.critic_optimizer.state_dict()]
-        temporary = self.out / "checkpoint.pt.part"
-        torch.save(state, temporary)
-        os.replace(temporary, self.out / "checkpoint.pt")
+        write_checkpoint(state, self.out)
 
     def _log(self, row: dict) -> None:
-        line = json.dumps(row)
-        print(line, flush=True)
-        with open(self.out / "log.jsonl", "a") as log:
-            log.write(line + "\n")
+        append_log(row, self.out)
 
 
 def rate(highest: float, step: int, steps: int, warm_up: int = 100) -> float:
