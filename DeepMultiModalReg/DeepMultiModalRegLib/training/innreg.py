@@ -18,6 +18,8 @@ from ..networks.warp import enlarge, warp
 from .batch import Batch
 from .field_terms import HEAD, field_terms
 
+BACKGROUND = 0.2  # share of a pixel of air, beside one of the head, in what a translation is judged by
+
 
 class InnregObjective:
     """weights: {stage: {term: weight}} for the stages translator and registration (the level that sees the translated
@@ -66,14 +68,16 @@ class InnregObjective:
         return {**terms, **information}
 
     def _appearance(self, batch: Batch, rendered: Tensor, full: Tensor, warped: Tensor | None = None):
-        """|T(A) warped - B| and |T^-1(B) - A warped| over the head; seen: T(A) warped."""
+        """|T(A) warped - B| and |T^-1(B) - A warped|, mean over the head, the air around it counting BACKGROUND: else
+        nothing keeps it black; seen: T(A) warped."""
         seen = warp(rendered, full)
         back = self.method.translation(batch.fixed, ~batch.backward)
         moved = warp(batch.moving, full) if warped is None else warped
         inside = ((batch.fixed > HEAD) | (moved.detach() > HEAD)).float()
+        counted = inside + BACKGROUND * (1 - inside)
 
         def difference(a: Tensor, b: Tensor) -> Tensor:
-            return ((a.float() - b.float()).abs() * inside).sum() / inside.sum().clamp(min=1)
+            return ((a.float() - b.float()).abs() * counted).sum() / inside.sum().clamp(min=1)
 
         return {"there": difference(seen, batch.fixed), "back": difference(back, moved), "seen": seen}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..core import sample
+from ..core import InputError, sample
 from .deformation import Placement, Ranges, middle_points, random_affine, uniform
 from .subjects import Subject
 from .synthesis import synthesise
@@ -71,6 +71,9 @@ class PairSampler:
         self.groups: dict[str, list[Subject]] = {}
         for subject in subjects:
             self.groups.setdefault(subject.group, []).append(subject)
+        for recipe in recipes:
+            if any(s.stacked for s in self.groups.get(recipe.group, [])):
+                _check_stacked(recipe)
         self.recipes = recipes
         self.weights = torch.tensor([float(r.weight) for r in recipes])
         self.spacing = spacing
@@ -123,7 +126,7 @@ class PairSampler:
             fixed_place = moving_place.after(motion)
         else:
             fixed_place = Placement.draw(shape, spacing, self.pose_ranges, generator)
-        frame, offset = self._frame(recipe, generator)
+        frame, offset = self._frame(people[i], recipe, generator)
         jitter = torch.randn(3, generator=generator) * (recipe.jitter_mm if not recipe.same else 0.0)
         if len(shape) == 2:  # a slice pair shares its plane but for a little
             jitter = jitter * (frame[:, :2].abs().sum(1) > 0.5)
@@ -140,8 +143,11 @@ class PairSampler:
         kind = f"{recipe.group}-{recipe.images}-{'same' if recipe.same else 'cross'}"
         return Pair(fixed, moving, fixed_labels, moving_labels, truth, kind, tuple(modalities))
 
-    def _frame(self, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _frame(self, person: Subject, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(3, D) axes of the working lattice in LPS, and the mm from the person's middle to the lattice's."""
+        if person.stacked:  # one of its slices, exactly
+            k = float(torch.randint(person.grid.size[2], (), generator=generator))
+            return torch.eye(3)[:, :2], torch.cat([torch.randn(2, generator=generator) * 6.0, torch.tensor([k])])
         if len(recipe.shape) == 3:
             return torch.eye(3), torch.randn(3, generator=generator) * 6.0
         chance = float(torch.rand((), generator=generator))
@@ -193,6 +199,15 @@ class PairSampler:
             below = x @ to_lps[2] + middle[2] - subject.centre[2].float() < crop
             labels = labels.masked_fill(below[None, None], 0.0)
         return synthesise(labels, subject.table, modality, self.spacing, generator), labels
+
+
+def _check_stacked(recipe: Recipe) -> None:
+    """Single slices have no third dimension, no neighbours, and no counterpart in another person."""
+    if len(recipe.shape) != 2 or recipe.images != "real" or not recipe.same:
+        raise InputError(
+            f"The recipe of '{recipe.group}' asks for more than single slices hold; "
+            "make it 2D, with images: real and same: true."
+        )
 
 
 def _crop_height(generator: torch.Generator) -> float:

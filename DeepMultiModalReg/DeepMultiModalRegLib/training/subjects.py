@@ -24,7 +24,7 @@ class Subject:
     """images: modality -> (1, *shape) float32 in [0, 1]; labels: (1, *shape) float32 compact label numbers, or None.
 
     centre: (3,) LPS mm of the head's or brain's middle. All on `grid`. `group` says with whom this subject may be
-    paired.
+    paired. stacked: the images are single slices along K, not a volume: nothing may be read between them.
     """
 
     name: str
@@ -34,14 +34,17 @@ class Subject:
     labels: Tensor | None = None
     table: TissueTable | None = None
     centre: Tensor | None = None
+    stacked: bool = False
 
     def smoothed(self, spacing: float) -> Subject:
         """The same subject with images averaged over blocks, ready to be read on a lattice of `spacing` mm."""
-        block = max(1, int(0.8 * spacing / max(self.grid.spacing)))
+        block = max(1, int(0.8 * spacing / max(self.grid.spacing[: 2 if self.stacked else 3])))
         if block == 1 or not self.images:
             return self
+        kernel = (1 if self.stacked else block, block, block)
+        padding = tuple(k // 2 for k in kernel)
         images = {
-            m: F.avg_pool3d(x[None], block, 1, block // 2, count_include_pad=False)[0] for m, x in self.images.items()
+            m: F.avg_pool3d(x[None], kernel, 1, padding, count_include_pad=False)[0] for m, x in self.images.items()
         }
         shape = self.grid.shape
         return replace(

@@ -23,6 +23,7 @@ from .nemar import NemarObjective
 from .pairs import PairSampler, Recipe
 from .pose_train import train_poses
 from .run_folder import finished
+from .stacks import load_stacks
 from .subjects import load_subjects
 from .trainer import Trainer
 
@@ -65,10 +66,10 @@ def make_sampler(config: dict, part: str, data: Path) -> PairSampler:
     known = {f.name for f in fields(Recipe)}
     if unknown := {key for r in recipes for key in r} - known:
         raise InputError(f"A recipe has the unknown settings {sorted(unknown)}; it may have {sorted(known)}.")
-    subjects = [s for source in config[part] for s in load_subjects(source, data)]
+    loaded = [(load_stacks if "slices" in source else load_subjects)(source, data) for source in config[part]]
     tuples = [{k: tuple(v) if isinstance(v, list) else v for k, v in r.items()} for r in recipes]
     return PairSampler(
-        subjects,
+        [subject for several in loaded for subject in several],
         [Recipe(**r) for r in tuples],
         config["working"]["spacing"],
         Ranges(**config["pose"]),
