@@ -53,7 +53,7 @@ def test_after_moments_the_network_sees_what_is_left():
 def test_translation_is_measured_where_the_network_saw_the_moving_image():
     """Constant renders the negative: of a T1 that is the moving slice's negative, it is the perfect translation."""
     pair = phantom_pair((14.0, -8.75))
-    pair = SlicePair(**{**vars(pair), "moving_t1": pair.moving.with_tensor(1 - pair.moving.tensor)})
+    pair = SlicePair(**{**vars(pair), "moving_as_fixed": pair.moving.with_tensor(1 - pair.moving.tensor)})
     found = network([pair], Constant(0.0, 0.0), None, "none", "cpu")[0]
     assert _row("m", pair, found)["psnr"] > 60 and _row("m", pair, found)["ssim"] > 0.999
 
@@ -73,7 +73,7 @@ def test_the_pairs_are_aligned_by_their_truth_and_by_nothing_less(pairs):
             warped = resample(moving, fixed.grid, transform, "nearest")
             overlap[name] = mean(dice(fixed.tensor, warped.tensor, counted))
         assert overlap["truth"] > 0.88 > overlap["identity"] + 0.2
-        carried = resample(pair.moving_t1, pair.fixed.grid, pair.truth).tensor
+        carried = resample(pair.moving_as_fixed, pair.fixed.grid, pair.truth).tensor
         assert mean_squared_error(carried, pair.fixed.tensor) < 0.005
         assert _row("identity", pair, Found(Affine.identity(2), 0.0))["error_mean_mm"] > 3.0
     assert len({tuple(pair.truth.affine.matrix.flatten().tolist()) for pair in pairs}) == 4

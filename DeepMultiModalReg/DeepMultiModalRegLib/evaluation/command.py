@@ -18,6 +18,7 @@ from .peer_worker import PEERS
 
 TABLES = ("equivariant-table2", "equivariant-table3", "equivariant-table4")
 EXPERIMENTS = ("slices", "timing", "batch", "poses", *TABLES)
+SLICES_OF = ("brainweb", "albert", "ct-mr21")  # evaluation.slice_pairs.SOURCES; named here so that help comes at once
 REFINE = 20  # steps a level: it ends earlier where nothing is gained
 UNSAID = ("run", "command", "out", "data", "debug", "default_of", "resume", "results_page")
 
@@ -50,6 +51,8 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--no-surfaces", action="store_true", help="leave HD95 out (it takes seconds a row)")
         parser.add_argument("--slices", type=int, default=60, metavar="N", help="pairs of the slices experiment")
+        parser.add_argument("--slices-of", default="brainweb", choices=SLICES_OF, help="whose (default brainweb)")
+        parser.add_argument("--exchanged", action="store_true", help="slices: the other modality fixed")
         parser.add_argument("--batch-pairs", type=int, default=8, metavar="N", help="pairs of the batch experiment")
         parser.add_argument("--deformation", type=float, default=6.0, metavar="PX", help="its largest deformation")
         poses.add_arguments(parser)

@@ -1,8 +1,8 @@
-"""The pairs of the slices experiment: axial BrainWeb slices, T1 fixed, T2 moving under a seeded random transform."""
+"""The pairs of the slices experiment: axial slices of one person, the moving one under a seeded random transform."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,9 +18,41 @@ from .warps import WarpRanges, known_warp
 
 PIXELS = 128
 SPACING = 1.75  # mm: 224 mm, a whole adult head
-LABELS = {"aal": "aal_labels.nii.gz", "silver": "silver_labels.nii.gz"}
 FEWEST = 50  # pixels of a label that counts in a slice
-LEAST_BRAIN = 3000.0  # mm² of labelled brain in a slice that counts
+LEAST_BRAIN = 3000.0  # mm² of labelled brain (of head where nothing is labelled) in a slice that counts
+
+
+@dataclass(frozen=True)
+class SliceSource:
+    """Volumes of aligned modalities: `folders` under test/, the files of the `fixed` and of the `moving` image and of
+    the `labels` in each, and in words what they are. The head is looked for in `head`."""
+
+    folders: tuple[str, ...]
+    fixed: str
+    moving: str
+    head: str
+    labels: dict[str, str]
+    words: str
+
+    def exchanged(self) -> SliceSource:
+        """The other image fixed."""
+        return replace(self, fixed=self.moving, moving=self.fixed)
+
+
+SOURCES = {
+    "brainweb": SliceSource(
+        ("brainweb",), "t1.nii.gz", "t2.nii.gz", "t1.nii.gz",
+        {"aal": "aal_labels.nii.gz", "silver": "silver_labels.nii.gz"}, "BrainWeb (a simulated adult head)",
+    ),
+    "albert": SliceSource(
+        ("albert/05", "albert/20"), "t1.nii.gz", "t2.nii.gz", "t2.nii.gz", {"classes": "labels.nii.gz"},
+        "newborns of the ALBERT set (05 and 20, skull-stripped)",
+    ),
+    "ct-mr21": SliceSource(
+        ("ct-mr21",), "mr.nii.gz", "ct.nii.gz", "mr.nii.gz", {},
+        "case 21 of the Whole Brain Atlas (an adult patient; 8 bit, pixels of 1 mm in name, aligned within 2 pixels)",
+    ),
+}  # fmt: skip
 
 
 def ranges(deformation_px: float = 6.0) -> WarpRanges:
@@ -39,35 +71,56 @@ def in_words(deformation_px: float) -> str:
 
 @dataclass(frozen=True)
 class SlicePair:
-    """All on one lattice of 128x128 pixels, LPS mm in the plane. fixed: T1 of the slice, moving: its T2 under the warp,
-    both in [0, 1] by the engine's rule; moving_t1: the T1 under the same warp, in the fixed's scale: what a perfect
-    translation of `moving` would be. labels: set -> (fixed's, moving's, those that count). mask: the fixed slice's
-    head. truth: fixed mm to moving mm.
+    """All on one lattice of 128x128 pixels, LPS mm in the plane. fixed: the slice, moving: its other modality under the
+    warp, both in [0, 1] by the engine's rule; moving_as_fixed: the fixed's modality under the same warp, in the fixed's
+    scale: what a perfect translation of `moving` would be. labels: set -> (fixed's, moving's, those that count). mask:
+    the fixed slice's head. truth: fixed mm to moving mm.
     """
 
     name: str
     fixed: Image
     moving: Image
-    moving_t1: Image
+    moving_as_fixed: Image
     labels: dict[str, tuple[Image, Image, list[int]]]
     mask: Tensor
     truth: Transform
 
 
-def slice_pairs(data: Path, count: int, seed: int = 0, deformation_px: float = 6.0) -> list[SlicePair]:
-    """`count` pairs: slices spread evenly over the brain, each under a transform of its own."""
+def slice_pairs(
+    data: Path,
+    count: int,
+    seed: int = 0,
+    deformation_px: float = 6.0,
+    source: SliceSource = SOURCES["brainweb"],
+) -> list[SlicePair]:
+    """`count` pairs: slices spread evenly over the brain, each under a transform of its own; of several people, the
+    first ones of the first."""
     if count < 1:
         raise InputError("The slices experiment needs at least one pair; give --slices 1 or more.")
-    folder = data / "test" / "brainweb"
-    names = {"t1": "t1.nii.gz", "t2": "t2.nii.gz", **LABELS}
+    people = len(source.folders)
+    shares = [range(count * p // people, count * (p + 1) // people) for p in range(people)]
+    return [
+        pair
+        for folder, share in zip(source.folders, shares, strict=True)
+        for pair in _of_one(data / "test" / folder, source, share, seed, ranges(deformation_px))
+    ]
+
+
+def _of_one(folder: Path, source: SliceSource, numbers: range, seed: int, within: WarpRanges) -> list[SlicePair]:
+    names = {"fixed": source.fixed, "moving": source.moving, "head": source.head, **source.labels}
     volumes = {name: reorient(read_image(folder / file)[0]) for name, file in names.items()}
-    head = Image(head_mask(volumes["t1"])[None].to(torch.uint8), volumes["t1"].grid)
-    grid = volumes["t1"].grid
-    area = (volumes["aal"].tensor[0] > 0).flatten(1).sum(1) * grid.spacing[0] * grid.spacing[1]
+    grid = volumes["fixed"].grid
+    head = Image(head_mask(volumes["head"])[None].to(torch.uint8), grid)
+    brain = volumes[next(iter(source.labels))] if source.labels else head
+    area = (brain.tensor[0] > 0).flatten(1).sum(1) * grid.spacing[0] * grid.spacing[1]
     heights = torch.nonzero(area >= LEAST_BRAIN).flatten().tolist()
     lattice = _lattice(head)
+    count = len(numbers)
     chosen = [heights[round((n + 0.5) * len(heights) / count - 0.5)] for n in range(count)]
-    return [_pair(n, k, volumes, head, lattice, seed, ranges(deformation_px)) for n, k in enumerate(chosen)]
+    return [
+        _pair(n, k, volumes, list(source.labels), head, lattice, seed, within)
+        for n, k in zip(numbers, chosen, strict=True)
+    ]
 
 
 def _lattice(head: Image) -> Grid:
@@ -84,26 +137,29 @@ def _plane(volume: Image, k: int) -> Image:
     return Image(volume.tensor[:, k], Grid(grid.size[:2], grid.spacing[:2], grid.origin[:2], (1.0, 0.0, 0.0, 1.0)))
 
 
-def _pair(n: int, k: int, volumes: dict[str, Image], head: Image, lattice: Grid, seed: int, within: WarpRanges):
+def _pair(
+    n: int, k: int, volumes: dict[str, Image], label_sets: list[str], head: Image, lattice: Grid, seed: int,
+    within: WarpRanges,
+) -> SlicePair:  # fmt: skip
     planes = {name: _plane(volume, k) for name, volume in volumes.items()}
     warp = known_warp(lattice, within, seed * 100_003 + n)
     truth, _ = invert(warp, lattice)
-    seen = {name: averaged(planes[name], lattice) for name in ("t1", "t2")}
-    t1 = resample(seen["t1"], lattice)
-    bottom, top = intensity_range(t1.tensor)
-    moving = resample(seen["t2"], lattice, warp)
-    moving_t1 = resample(seen["t1"], lattice, warp)
+    seen = {name: averaged(planes[name], lattice) for name in ("fixed", "moving")}
+    fixed = resample(seen["fixed"], lattice)
+    bottom, top = intensity_range(fixed.tensor)
+    moving = resample(seen["moving"], lattice, warp)
+    as_fixed = resample(seen["fixed"], lattice, warp)
     labels = {}
-    for name in LABELS:
+    for name in label_sets:
         pair = tuple(resample(planes[name], lattice, transform, "nearest") for transform in (None, warp))
         common = labels_of(*(image.tensor for image in pair))
         counted = [v for v in common if min(int((image.tensor == v).sum()) for image in pair) >= FEWEST]
         labels[name] = (*pair, counted)
     return SlicePair(
         f"slice-{n:03d}-z{k}",
-        t1.with_tensor(normalise(t1.tensor)),
+        fixed.with_tensor(normalise(fixed.tensor)),
         moving.with_tensor(normalise(moving.tensor)),
-        moving_t1.with_tensor(((moving_t1.tensor - bottom) / (top - bottom)).clamp(0, 1)),
+        as_fixed.with_tensor(((as_fixed.tensor - bottom) / (top - bottom)).clamp(0, 1)),
         labels,
         resample(_plane(head, k), lattice, None, "nearest").tensor[0].bool(),
         truth,

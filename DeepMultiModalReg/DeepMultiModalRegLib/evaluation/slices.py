@@ -1,4 +1,5 @@
-"""The slices experiment: the hierarchical paper's own, on BrainWeb T2 to T1, with its table beside ours.
+"""The slices experiment: the hierarchical paper's own, on BrainWeb T2 to T1, with its table beside ours; and the same
+with slices of other heads and modalities (`--slices-of`).
 
 What is comparable: the order of the methods and the gaps between them. Not the figures themselves: the paper states
 neither the ranges of its random transforms nor its labels, and ran on another machine.
@@ -26,7 +27,7 @@ from .dice import dice, mean
 from .displacement import summary, transform_errors
 from .folding import folding
 from .peers import PLANAR, run_peer
-from .slice_pairs import PIXELS, SPACING, SlicePair, in_words, slice_pairs
+from .slice_pairs import PIXELS, SOURCES, SPACING, SlicePair, in_words, slice_pairs
 from .translation import mean_squared_error, psnr, ssim
 
 # Dai, Ma, Cai, Wen: mean Dice % and seconds a pair on a CPU; translation PSNR and SSIM
@@ -43,7 +44,8 @@ PAGES = 6  # pairs shown in the page of pictures
 
 @dataclass(frozen=True)
 class Found:
-    """transform: fixed mm to moving mm. translated: the moving slice as T1, in the moving's space, or None."""
+    """transform: fixed mm to moving mm. translated: the moving slice in the fixed's modality, in the moving's space, or
+    None."""
 
     transform: Transform
     seconds: float
@@ -54,17 +56,21 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     """Prints and writes the table; returns the exit code."""
     from .command import about, facts_in_words
 
-    pairs = slice_pairs(data_folder(options.data), options.slices, options.seed, options.deformation)
+    source = SOURCES[options.slices_of]
+    source = source.exchanged() if options.exchanged else source
+    pairs = slice_pairs(data_folder(options.data), options.slices, options.seed, options.deformation, source)
+    papers = options.slices_of == "brainweb" and not options.exchanged
+    group = "slices" if papers else f"slices of {options.slices_of}, {_name(source.moving)} onto {_name(source.fixed)}"
     rows: list[dict] = []
     shown: list[tuple[str, str, object]] = []
     for method, runner in _runners(options, models, peers).items():
         try:
             found = runner(pairs)
         except RegistrationError as error:
-            rows.append({"group": "slices", "case": "all", "method": method, "error": str(error)})
+            rows.append({"group": group, "case": "all", "method": method, "error": str(error)})
             print(f"{method}: {error}", flush=True)
             continue
-        own = [_row(method, pair, one) for pair, one in zip(pairs, found, strict=True)]
+        own = [_row(method, pair, one) | {"group": group} for pair, one in zip(pairs, found, strict=True)]
         rows += own
         print(table.markdown(table.means(own), ("method",)).splitlines()[-1], flush=True)
         for pair, one in list(zip(pairs, found, strict=True))[:: max(1, len(pairs) // PAGES)]:
@@ -72,9 +78,12 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
             path = options.out / f"{pair.name}_{method.replace(' ', '-').replace(',', '')}.png"
             pictures.write_png(pictures.panels(pair.fixed, pair.moving, warped, one.transform), path)
             shown.append((pair.name, method, path))
-    facts = about(options) | {"pairs": len(pairs), "transforms": in_words(options.deformation)}
+    facts = about(options) | {"pairs": len(pairs), "transforms": in_words(options.deformation), "slices": source.words}
+    facts |= {"fixed": _name(source.fixed), "moving": _name(source.moving)}
     own = table.markdown(table.means(rows), ("method",))
-    text = "\n".join([facts_in_words(facts), _explained(facts), own, _paper()])
+    text = "\n".join([facts_in_words(facts), _explained(facts), own])
+    if papers:
+        text += "\n" + _paper()
     table.write_csv(rows, options.out / "table.csv")
     table.write_rows(rows, facts, options.out / "table.json")
     write_text(text, options.out / "table.md")
@@ -162,28 +171,33 @@ def _row(method: str, pair: SlicePair, found: Found) -> dict:
         row[f"dice_{name}"] = mean(dice(fixed.tensor[0], warped.tensor[0], counted))
     row["error_mean_mm"] = summary(transform_errors(found.transform, pair.truth, grid, pair.mask))["mean"]
     row |= folding(found.transform, grid)
-    carried = resample(pair.moving_t1, grid, found.transform).tensor
+    carried = resample(pair.moving_as_fixed, grid, found.transform).tensor
     row["mse_percent"] = 100 * mean_squared_error(carried, pair.fixed.tensor)
     if found.translated is not None:
         _, affine = found.transform.dense, found.transform.affine
-        real = resample(pair.moving_t1, grid, affine).tensor[0]
+        real = resample(pair.moving_as_fixed, grid, affine).tensor[0]
         row["psnr"] = psnr(found.translated.clamp(0, 1), real)
         row["ssim"] = ssim(found.translated.clamp(0, 1), real)
-    elif method == "identity":  # the T2 slice itself in the place of a translated one: what translation starts from
-        row["psnr"] = psnr(pair.moving.tensor[0], pair.moving_t1.tensor[0])
-        row["ssim"] = ssim(pair.moving.tensor[0], pair.moving_t1.tensor[0])
+    elif method == "identity":  # the moving slice itself in the place of a translated one: what translation starts from
+        row["psnr"] = psnr(pair.moving.tensor[0], pair.moving_as_fixed.tensor[0])
+        row["ssim"] = ssim(pair.moving.tensor[0], pair.moving_as_fixed.tensor[0])
     return row
+
+
+def _name(file: str) -> str:
+    """T1 for t1.nii.gz."""
+    return file.split(".")[0].upper()
 
 
 def _explained(facts: dict) -> str:
     return f"""\
-BrainWeb axial slices, fixed T1, moving T2, {facts["pairs"]} pairs of {PIXELS}x{PIXELS} pixels of {SPACING} mm; the
-moving one under {facts["transforms"]}.
+Axial slices of {facts["slices"]}, fixed {facts["fixed"]}, moving {facts["moving"]}, {facts["pairs"]} pairs of
+{PIXELS}x{PIXELS} pixels of {SPACING} mm; the moving one under {facts["transforms"]}.
 Dice: mean over the labels with at least 50 pixels in the slice, then over slices. error: against the known transform,
-inside the head. MSE %: T1 carried by the transform found on T2 to T1, against the fixed T1, both in [0, 1] (the paper's
-BraTS measure). PSNR, SSIM: the translated image against the real T1 under the same transform, in the moving's space, in
-[0, 1], whole slice; in the row identity, the T2 itself. seconds: one pair at a time, images in memory. The row truth:
-what the lattice costs.
+inside the head. MSE %: the fixed's modality carried by the transform found between both, against the fixed image, both
+in [0, 1] (the hierarchical paper's BraTS measure). PSNR, SSIM: the translated image against the real one of the fixed's
+modality under the same transform, in the moving's space, in [0, 1], whole slice; in the row identity, the moving image
+itself. seconds: one pair at a time, images in memory. The row truth: what the lattice costs.
 """
 
 
