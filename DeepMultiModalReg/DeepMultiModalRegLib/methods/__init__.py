@@ -9,6 +9,7 @@ from .base import Method, MethodOutput
 
 # name in model.yaml: (module, class); imported when asked for, so that one method's trouble is not another's
 METHODS = {
+    "disentangled": ("disentangled", "Disentangled"),
     "equivariant": ("equivariant", "Equivariant"),
     "equivariant_volume": ("equivariant_volume", "EquivariantVolume"),
     "hierarchical": ("hierarchical", "Hierarchical"),

@@ -76,13 +76,22 @@ def last_velocity(last: MatchingLevel, fixed: Tensor, moving: Tensor, velocities
     return last([halve(fixed), halve(aligned)], *features)
 
 
-def rendered_velocity(fine: MatchingLevel, fixed: Tensor, aligned: Tensor, rendered: Tensor) -> Tensor:
-    """(N, D, *shape / 2): a level that also matches grey levels: `rendered` is `aligned` in the fixed's modality."""
+def rendered_velocity(
+    fine: MatchingLevel,
+    fixed: Tensor,
+    aligned: Tensor,
+    rendered: Tensor,
+    codes: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """(N, D, *shape / 2): a level that also matches grey levels: `rendered` is `aligned` in the fixed's modality.
+    codes: more to match, (N, C, *shape) of the fixed and of the aligned image."""
     with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
         features = [
             torch.cat([mind(image.float()), LIKENESS * grey.float()], 1)
             for image, grey in ((fixed, fixed), (aligned, rendered))
         ]
+        if codes is not None:
+            features = [torch.cat(both, 1) for both in zip(features, codes, strict=True)]
     return fine([halve(fixed), halve(aligned), halve(rendered)], *features)
 
 

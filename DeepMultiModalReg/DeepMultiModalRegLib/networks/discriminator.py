@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from .residual import NORM
 from .unet import CONVOLUTION
+from .warp import halve
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -27,3 +28,17 @@ class PatchDiscriminator(nn.Sequential):
 def least_squares(score: Tensor, real: bool) -> Tensor:
     """The adversarial loss of LSGAN (Mao et al. 2017): mean squared distance of the scores to one or to zero."""
     return (score.float() - (1.0 if real else 0.0)).square().mean()
+
+
+class ScaledDiscriminator(nn.ModuleList):
+    """The same patches seen at several scales (Wang et al. 2018, pix2pixHD; MUNIT): a PatchDiscriminator for the image,
+    one for it halved, and so on. forward: a list of scores, finest first."""
+
+    def __init__(self, dimension: int, inputs: int = 1, width: int = 64, layers: int = 3, scales: int = 3) -> None:
+        super().__init__(PatchDiscriminator(dimension, inputs, width, layers) for _ in range(scales))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        scores = []
+        for number, judge in enumerate(self):
+            scores.append(judge(x if number == 0 else (x := halve(x))))
+        return scores

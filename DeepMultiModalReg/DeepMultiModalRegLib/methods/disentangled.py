@@ -1,0 +1,143 @@
+"""Disentangled: content without style, to translate with and to register by (Wu and Zhou; the translator after MUNIT,
+Huang et al., ECCV 2018).
+
+Each image is taken apart into content, which both modalities share, and style. The moving image's content in the
+fixed's style is the moving image in the fixed's modality; the two contents themselves can be compared. One network R
+registers either modality to the other.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..networks.disentangling import Disentangler, enlarged
+from ..networks.planewise import AXES, in_plane, planes_mean, slices_along
+from ..networks.warp import enlarge, warp
+from .base import Method, MethodOutput
+from .matching import FieldNetwork, rendered_velocity
+
+CONTENT = 0.15  # weight of a channel of content, whose deviation is 1, beside the channels of MIND
+JUDGED = 4  # slices at most by which it is found which image is of which modality
+HEAD = 0.02  # grey level above which a voxel counts as head
+STORED = "stored"  # for `translate`: in the modality's usual style rather than in that of the fixed image
+
+
+class Disentangled(Method):
+    """The translator and R. One image is of the first modality, the other of the second; which is found from them.
+
+    width, halvings, blocks, code, style: networks.disentangling.Disentangler, in 3D on slices of three planes whose
+    contents are averaged. levels, last, fine, steps: methods.matching.FieldNetwork.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        levels: list[dict],
+        fine: dict,
+        last: dict | None = None,
+        steps: int = 6,
+        width: int = 64,
+        halvings: int = 2,
+        blocks: int = 4,
+        code: int = 256,
+        style: int = 8,
+    ) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.translator = Disentangler(2, width, halvings, blocks, code, style)
+        self.registration = FieldNetwork(dimension, levels, fine, steps, last)
+        self.multiple = max(self.registration.multiple, 2 ** (halvings + 2))
+
+    def forward(
+        self, fixed: Tensor, moving: Tensor, translate: bool | str = False, stages: int = 2
+    ) -> MethodOutput:
+        """As Method.forward; `translate` may be "stored": in the usual style of the fixed's modality. `stages` 1 stops
+        at the coarse field, before anything is taken apart."""
+        u0 = self.registration.coarse(fixed, moving)
+        full = enlarge(u0, fixed.shape[2:])
+        if stages == 1:
+            return MethodOutput(full)
+        aligned = warp(moving, full)
+        second = self.moving_is_second(fixed, aligned)
+        velocity, rendered = self.fine_velocity(fixed, moving, aligned, full, second)
+        whole = self.registration.finished(u0, velocity, fixed.shape[2:])
+        if translate == STORED:
+            rendered = self.translation(moving, second, None)
+        return MethodOutput(whole, rendered.clamp(0, 1) if translate else None)
+
+    def fine_velocity(
+        self, fixed: Tensor, moving: Tensor, aligned: Tensor, full: Tensor, second: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The last level's velocity, and the moving image in the fixed's modality and style, unwarped.
+
+        aligned: moving warped by `full`, the field so far; second: (N,) whether the moving image is of the second
+        modality.
+        """
+        with torch.no_grad():
+            rendered = self.translation(moving, second, fixed)
+            codes = CONTENT * self.codes(fixed, ~second), CONTENT * self.codes(aligned, second)
+        return rendered_velocity(self.registration.fine, fixed, aligned, warp(rendered, full), codes), rendered
+
+    def codes(self, images: Tensor, which: Tensor) -> Tensor:
+        """(N, code, *shape) float32: the content of images (N, 1, *shape) of the modalities `which`, on their lattice;
+        in 3D the mean over three planes."""
+
+        def planar(slices: Tensor) -> Tensor:
+            content = self.translator.content(slices, which.repeat_interleave(len(slices) // len(which)))
+            return enlarged(content, slices.shape[2:])
+
+        return planar(images) if self.dimension == 2 else planes_mean(images, planar)
+
+    def translation(self, images: Tensor, which: Tensor, partner: Tensor | None) -> Tensor:
+        """(N, 1, *shape) float32: images of the modalities `which` in the other one, in the style of `partner` (N, 1,
+        *shape), which is of that one, or in its usual style."""
+        if self.dimension == 2:
+            return self._translated(images, which, partner)
+        total = torch.zeros_like(images, dtype=torch.float32)
+        for axis in AXES:
+            given = None if partner is None else slices_along(partner, axis)
+            total += in_plane(self._translated(slices_along(images, axis), which, given), axis, len(which))
+        return total / len(AXES)
+
+    def _translated(self, slices: Tensor, which: Tensor, partner: Tensor | None) -> Tensor:
+        """As `translation`, of the slices of each volume; these share one style."""
+        each = len(slices) // len(which)
+        mine = which.repeat_interleave(each)
+        if partner is None:
+            style = self.translator.usual_style(~mine)
+        else:
+            style = self.translator.style(partner, ~mine)
+            if each > 1:  # of a volume: the mean over its slices by how much they show
+                shown = partner.float().mean((1, 2, 3)).unflatten(0, (-1, each))[..., None] + 1e-6
+                style = (style.unflatten(0, (-1, each)) * shown).sum(1) / shown.sum(1)
+                style = style.repeat_interleave(each, 0)
+        return self.translator.decoded(self.translator.content(slices, mine), style, ~mine)
+
+    def features(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """What refinement can compare (refine_by "model"): the contents of both images, (N, code, *shape) each.
+
+        fixed, moving: (N, 1, *shape) in [0, 1], nearly aligned, on a lattice of about the trained spacing.
+        """
+        second = self.moving_is_second(fixed, moving)
+        return self.codes(fixed, ~second), self.codes(moving, second)
+
+    @torch.no_grad()
+    def moving_is_second(self, fixed: Tensor, aligned: Tensor) -> Tensor:
+        """(N,) the same answer for all: whether taking the moving image for the second modality, and the fixed for the
+        first, makes either look more like the other than the reverse does. Judged on the slices that show most."""
+        count = fixed.shape[0]
+        if self.dimension == 3:
+            fixed, aligned = slices_along(fixed, 2), slices_along(aligned, 2)
+        most = fixed.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
+        f, m = fixed[most], aligned[most]
+        errors = []
+        for guess in (False, True):
+            second = torch.full((len(most),), guess, device=f.device)
+            there, back = self._translated(m, second, f), self._translated(f, ~second, m)
+            errors.append(_difference(there, f) + _difference(back, m))
+        return torch.full((count,), errors[1] < errors[0], dtype=torch.bool, device=fixed.device)
+
+
+def _difference(shown: Tensor, real: Tensor) -> float:
+    return float((shown - real).abs()[real > HEAD].double().mean().nan_to_num())

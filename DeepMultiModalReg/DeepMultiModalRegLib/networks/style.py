@@ -1,0 +1,27 @@
+"""Style encoder: in which grey levels an image is shown, in a few numbers (Huang et al., ECCV 2018, MUNIT)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .unet import CONVOLUTION
+
+
+class StyleEncoder(nn.Module):
+    """(N, 1, *shape) to (N, style): averaged over the whole image, so it cannot tell where anything lies.
+
+    No normalisation: it would remove what is to be told.
+    """
+
+    def __init__(self, dimension: int, width: int = 64, halvings: int = 2, style: int = 8) -> None:
+        super().__init__()
+        conv = CONVOLUTION[dimension]
+        parts: list[nn.Module] = [conv(1, width, 7, 1, 3), nn.ReLU(inplace=True)]
+        for number in range(halvings):
+            a, b = width * 2 ** min(number, 2), width * 2 ** min(number + 1, 2)
+            parts += [conv(a, b, 4, 2, 1), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*parts)
+        self.last = nn.Linear(width * 2 ** min(halvings, 2), style)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.last(self.layers(image).float().flatten(2).mean(2)).float()
