@@ -206,14 +206,15 @@ def test_a_model_s_own_features_can_be_what_is_compared():
     class Describing(Constant):
         calls = 0
 
-        def features(self, image):
+        def features(self, fixed, moving):
             Describing.calls += 1
-            return torch.cat([image, image.square()], 1)
+            assert all(n % self.multiple == 0 for n in fixed.shape[2:])
+            return tuple(torch.cat([image, image.square()], 1) for image in (fixed, moving))
 
     fixed, moving = resample(textured(VOLUME), VOLUME, truth := smooth_field(VOLUME, 2.0)), textured(VOLUME)
     result = register(fixed, moving, model_of(Describing(0.0, 0.0, 0.0)), start="none", refine=20, refine_by="model")
     assert error(result.transform, truth, VOLUME, fixed) < 0.6 * error(Affine.identity(3), truth, VOLUME, fixed)
-    assert Describing.calls >= 2 and result.report["refinement"]["measure"] == "the model's features"
+    assert Describing.calls == 1 and result.report["refinement"]["measure"] == "the model's features"
     told = result.report["refinement"]["similarity"]
     assert told["after"] < told["before"]
 

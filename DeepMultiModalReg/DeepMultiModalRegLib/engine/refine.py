@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from ..core import DenseField, Image, Transform, resample
 from .body import body_points, covered
 from .memory import is_shortage, release
 from .network import Pair
+from .refinement.described import Described
 from .refinement.flow import control_shape, displacement, resized
 from .refinement.levels import MEASURES, Levels
 from .refinement.optimise import Settings, better, optimise, zero_velocity
@@ -48,7 +50,7 @@ def refine(
     device: torch.device,
     by: str = "mind",
     rendered: Image | None = None,
-    features: Callable[[Tensor], Tensor] | None = None,
+    features: Described | None = None,
     tick: Callable[[float], None] = lambda share: None,
 ) -> tuple[Refined, list[str]]:
     """A smooth one-to-one field e such that x -> root.base(x + e(x)) agrees better than what root holds, and warnings.
@@ -57,7 +59,7 @@ def refine(
     fixed image only. steps: at most so many on each level, from coarse to fine; a level ends earlier where nothing is
     gained. by: "mind", MIND-SSC; "mi", mutual information; "ncc", local correlation with `rendered` (the moving image
     in the fixed's modality, already on the fixed lattice as root.before puts it there) or else the moving image;
-    "model", whatever `features` makes of (N, 1, *shape) in [0, 1]: (N, C, *shape).
+    "model", what a model's `features` say.
 
     The field is the exponential of a stationary velocity on a coarse control lattice, stiff by diffusion. Both images'
     features are computed once a level; the moving ones are read where points move. Masks: a voxel outside the fixed one
@@ -105,9 +107,9 @@ def _factors(body: Tensor, spacing: float) -> list[int]:
     return factors
 
 
-def _elsewhere(features: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The same features of an image on the CPU, computed on `device`."""
-    return lambda image: features(image.to(device)).cpu()
+def _elsewhere(features: Described, device: torch.device) -> Callable:
+    """The same features of two images on the CPU, computed on `device`."""
+    return lambda fixed, moving, spacing: tuple(x.cpu() for x in features(fixed.to(device), moving.to(device), spacing))
 
 
 def _refined(
@@ -117,6 +119,7 @@ def _refined(
     if working.grid.voxels <= SMALL:
         plan.append((1, 1, SMALL_STRIDE))
     finest = plan[-1][1]
+    features = partial(features, spacing=working.grid.spacing[0]) if measure is MEASURES["model"] else None
     levels = Levels(*_seen(pair, root.base, working, rendered, device), finest, measure, features)
     reached = working.coarser(finest, 1)
     levels.weight, levels.counts = _weights(pair, root.base, reached, device)

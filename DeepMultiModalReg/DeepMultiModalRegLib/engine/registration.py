@@ -18,6 +18,7 @@ from .masks import Mask
 from .memory import is_shortage, reset_peak
 from .network import NetworkRun, Pair, run_network
 from .refine import refine as refined
+from .refinement.described import Described
 from .refinement.levels import check_measure, check_steps
 from .refinement.root import rooted
 from .report import displacement_in_mm, fold_percent, machine, memory, start_in_words, versions
@@ -111,7 +112,8 @@ def _register(
         chosen = Classical.named(model, fixed.grid.dimension) or _model(model, fixed, moving, modalities)
         classical = isinstance(chosen, Classical)
         warnings = unsuited(chosen, fixed, moving)
-        described = None if classical else getattr(chosen.method, "features", None)
+        offered = not classical and hasattr(chosen.method, "features")
+        described = Described(chosen.method, chosen.spacing) if offered else None
         if refine and refine_by == "model" and described is None:
             raise InputError(f"The model '{chosen.name}' offers no features to refine by; refine by mind, mi or ncc.")
     with stages.step("start", 0.1, 0.2) as tick:

@@ -20,6 +20,7 @@ from .matching import FieldNetwork, rendered_velocity
 CONTENT = 0.15  # weight of a channel of content, whose deviation is 1, beside the channels of MIND
 JUDGED = 4  # slices at most by which it is found which image is of which modality
 HEAD = 0.02  # grey level above which a voxel counts as head
+SLAB = 32  # slices taken apart at once
 STORED = "stored"  # for `translate`: in the modality's usual style rather than in that of the fixed image
 
 
@@ -84,8 +85,9 @@ class Disentangled(Method):
         in 3D the mean over three planes."""
 
         def planar(slices: Tensor) -> Tensor:
-            content = self.translator.content(slices, which.repeat_interleave(len(slices) // len(which)))
-            return enlarged(content, slices.shape[2:])
+            mine = which.repeat_interleave(len(slices) // len(which))
+            parts = zip(slices.split(SLAB), mine.split(SLAB), strict=True)
+            return torch.cat([enlarged(self.translator.content(*part), slices.shape[2:]) for part in parts])
 
         return planar(images) if self.dimension == 2 else planes_mean(images, planar)
 
@@ -107,12 +109,15 @@ class Disentangled(Method):
         if partner is None:
             style = self.translator.usual_style(~mine)
         else:
-            style = self.translator.style(partner, ~mine)
+            parts = zip(partner.split(SLAB), mine.split(SLAB), strict=True)
+            style = torch.cat([self.translator.style(some, ~kinds) for some, kinds in parts])
             if each > 1:  # of a volume: the mean over its slices by how much they show
                 shown = partner.float().mean((1, 2, 3)).unflatten(0, (-1, each))[..., None] + 1e-6
                 style = (style.unflatten(0, (-1, each)) * shown).sum(1) / shown.sum(1)
                 style = style.repeat_interleave(each, 0)
-        return self.translator.decoded(self.translator.content(slices, mine), style, ~mine)
+        parts = zip(slices.split(SLAB), mine.split(SLAB), style.split(SLAB), strict=True)
+        t = self.translator
+        return torch.cat([t.decoded(t.content(some, kinds), look, ~kinds) for some, kinds, look in parts])
 
     def features(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
         """What refinement can compare (refine_by "model"): the contents of both images, (N, code, *shape) each.

@@ -1,4 +1,4 @@
-"""Content encoder: what is where in an image, without the grey levels it is shown in (Huang et al., ECCV 2018, MUNIT)."""
+"""Content encoder: what is where in an image, whatever its grey levels (Huang et al., ECCV 2018, MUNIT)."""
 
 from __future__ import annotations
 

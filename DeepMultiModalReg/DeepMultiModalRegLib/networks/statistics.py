@@ -33,8 +33,8 @@ class AdaptiveNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Layer normalisation of images (Ba et al. 2016), as after a decoder's upsampling in MUNIT (Huang et al. 2018): over
-    all channels and voxels of one image, so that the channels' relations, which carry the style, remain."""
+    """Layer normalisation (Ba et al. 2016) as after a decoder's upsampling in MUNIT (Huang et al. 2018): over all
+    channels and voxels of one image, so that the channels' relations, which carry the style, remain."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

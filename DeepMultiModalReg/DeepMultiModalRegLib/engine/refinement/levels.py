@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...core import InputError
 from ...losses.ncc import standardised
+from .described import on_lattice
 from .features import mind_features, pooled_rows
 from .flow import pooled
 from .information import Information
@@ -57,10 +58,11 @@ class Levels:
 
     def __init__(
         self, fixed: Tensor, moving: Tensor, pool: int, measure: Measure,
-        features: Callable[[Tensor], Tensor] | None = None,
+        features: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> None:  # fmt: skip
         self.fixed, self.moving, self.pool, self.measure = fixed, moving, pool, measure
         self.features = features
+        self.described: tuple[Tensor, Tensor] | None = None
         self.weight: Tensor | None = None
         self.counts: Tensor | None = None
         self.channels = 1
@@ -78,13 +80,20 @@ class Levels:
         weight, counts = (None if w is None else pooled(w[:, None], factor * pool // self.pool)[:, 0] for w in weights)
         if self.measure.name == "mutual information":
             return Information(pooled(fixed, pool), pooled(moving, pool), weight, counts)
-        rows = [self._rows(image, pool) for image in (fixed, moving)]
+        if self.features is None:
+            rows = [self._rows(image, pool) for image in (fixed, moving)]
+        else:
+            rows = self._model_rows(tuple(n // pool for n in fixed.shape[2:]))
         self.channels = rows[0].shape[-1]
         return SquaredDifference(*rows, weight, counts)
 
     def _rows(self, image: Tensor, pool: int) -> Tensor:
         if self.measure.name == "MIND-SSC":
             return mind_features(image, pool, self.dtype)
-        with torch.no_grad():
-            described = standardised(image) if self.measure.name == "local correlation" else self.features(image)
-        return pooled_rows(described.detach().float(), pool, self.dtype)
+        return pooled_rows(standardised(image), pool, self.dtype)
+
+    def _model_rows(self, shape: tuple[int, ...]) -> list[Tensor]:
+        """A model's features of both images, computed once for all levels."""
+        if self.described is None:
+            self.described = self.features(self.fixed, self.moving)
+        return [on_lattice(x, shape).movedim(1, -1).to(self.dtype).contiguous() for x in self.described]
