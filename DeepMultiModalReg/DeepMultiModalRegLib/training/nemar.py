@@ -1,8 +1,9 @@
 """What NeMAR minimises (Arar et al., CVPR 2020), and what was added to the paper.
 
 Published: 100 (|T(a o phi) - b| + |T(a) o phi - b|) + adversarial on both + lambda smoothness, T, R and a conditional
-discriminator trained together. Added: overlap of labels and distance to known fields (training.field_terms), and a
-first stage in which T alone learns from pairs of one person whose field is known.
+discriminator trained together; the smoothness may be weighed by the warped image (bilateral). Added: overlap of labels
+and distance to known fields (training.field_terms), and a first stage in which T alone learns from pairs of one person
+whose field is known.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..losses.smoothness import bilateral
 from ..methods.nemar import Nemar
 from ..networks.discriminator import PatchDiscriminator, least_squares
-from ..networks.warp import warp
+from ..networks.warp import halve, warp
 from .batch import Batch
 from .field_terms import HEAD, field_terms
 
@@ -22,9 +24,10 @@ ORDERS = ("translate_first", "warp_first")
 class NemarObjective:
     """weights: {stage: {term: weight}} for the stages translator and together.
 
-    Terms: translate_first |T(a) o phi - b|, warp_first |T(a o phi) - b|, adversarial, smoothness, overlap, distance;
-    commutation |T(a o phi) - T(a) o phi| is tracked, and may have the weight 0. An order or the adversarial term whose
-    weight is 0 is left out: these are the ablations.
+    Terms: translate_first |T(a) o phi - b|, warp_first |T(a o phi) - b|, adversarial, smoothness, bilateral, overlap,
+    distance; commutation |T(a o phi) - T(a) o phi| is tracked, and may have the weight 0. An order or the adversarial
+    term whose weight is 0 is left out: these are the ablations. `scales` beside the terms: how many resolutions both
+    orders are compared at, 1 by default.
     """
 
     def __init__(self, method: Nemar, weights: dict[str, dict[str, float]], width: int = 32, rate: float = 2e-4):
@@ -40,12 +43,17 @@ class NemarObjective:
         last = registration.levels[-1] if registration.last is None else registration.last
         return self.method.translator if stage == "translator" else nn.ModuleList([self.method.translator, last])
 
+    def translator(self, image: Tensor) -> Tensor:
+        """T, for training.preservation to judge."""
+        return self.method.translator(image)
+
     def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
         return sum(self.weights[stage][name] * value for name, value in terms.items())
 
     def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every term of a stage's loss, unweighted."""
         weights = self.weights[stage]
+        scales = weights.get("scales", 1)
         if stage == "translator":
             terms: dict[str, Tensor] = {}
             known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
@@ -58,19 +66,22 @@ class NemarObjective:
             phi = self.method.displacement(batch.fixed, batch.moving)
             terms = field_terms(batch, phi, phi)
             warped = terms.pop("warped")
+            if "bilateral" in weights:
+                terms["bilateral"] = bilateral(phi, warped)
         source, target, turned = self._roles(batch, warped)
         there = self.method.translator(source)  # T(a o phi), or T(a) where a is the fixed image
         inside = ((target > HEAD) | (source > HEAD)).float()
         fakes = []
         if weights.get("warp_first", 0):
-            terms["warp_first"] = _distance(there, target, inside)
+            terms["warp_first"] = _distance(there, target, inside, scales)
             fakes.append(there)
         if weights.get("translate_first", 0) or "commutation" in weights:
             seen = warp(self.method.translator(batch.moving), phi)
             seen = torch.where(turned, there, seen)
-            terms["commutation"] = _distance(there, seen, inside).detach()
+            if not batch.backward.all():
+                terms["commutation"] = _distance(there, seen, inside * ~turned).detach()
             if weights.get("translate_first", 0):
-                terms["translate_first"] = _distance(seen, target, inside)
+                terms["translate_first"] = _distance(seen, target, inside, scales)
                 fakes.append(seen)
         if weights.get("adversarial", 0):
             terms["adversarial"] = self._adversarial(source, target, fakes)
@@ -100,5 +111,11 @@ class NemarObjective:
         return x[:, :, ::4].movedim(2, 1).flatten(0, 1) if x.dim() == 5 and self.critic[0].weight.dim() == 4 else x
 
 
-def _distance(a: Tensor, b: Tensor, inside: Tensor) -> Tensor:
-    return ((a.float() - b.float()).abs() * inside).sum() / inside.sum().clamp(min=1)
+def _distance(a: Tensor, b: Tensor, inside: Tensor, scales: int = 1) -> Tensor:
+    """Mean |a - b| inside; of `scales` 2 or more the mean over as many resolutions, each half the one before."""
+    total, a, b = 0.0, a.float(), b.float()
+    for scale in range(scales):
+        if scale:
+            a, b, inside = halve(a), halve(b), halve(inside)
+        total = total + ((a - b).abs() * inside).sum() / inside.sum().clamp(min=1)
+    return total / scales

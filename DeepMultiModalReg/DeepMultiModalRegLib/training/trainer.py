@@ -15,6 +15,7 @@ from .batch import Batch
 from .draws import Draws, step_generator
 from .pairs import PairSampler
 from .pictures import pair_sheet
+from .preservation import preservation
 from .run_folder import append_log, write_checkpoint
 from .validation import Score, validate, validation_pairs
 
@@ -95,7 +96,7 @@ class Trainer:
             if self.step % 100 == 0:
                 self._log({"stage": stage, "step": self.step, "seconds": round(self.seconds, 1), **_rounded(running)})
             if self.step % self.settings["validate_every"] == 0 or self.step == plan["steps"]:
-                self._log({"validation": stage, "step": self.step, "scores": self._score(stage)})
+                self._log({"validation": stage, "step": self.step, "scores": self._score(stage), **self._kept()})
                 self._checkpoint(optimizer)
             if deadline is not None and time.monotonic() > deadline:
                 self._checkpoint(optimizer)
@@ -126,6 +127,14 @@ class Trainer:
         self.method.train()
         self.scores[stage] = scores
         return {kind: _rounded(asdict(score)) for kind, score in scores.items()}
+
+    def _kept(self) -> dict[str, dict[str, float]]:
+        """How far the translator leaves geometry alone, of an objective that names one (training.preservation)."""
+        translate = getattr(self.objective, "translator", None)
+        if translate is None:
+            return {}
+        with self.precision.autocast():
+            return {"translator": _rounded(preservation(translate, self.pairs, self.sampler.spacing))}
 
     def _checkpoint(self, optimizer) -> None:
         state = {
