@@ -9,7 +9,7 @@ import torch
 
 from DeepMultiModalRegLib.losses.mutual_information import mutual_information, parzen
 from DeepMultiModalRegLib.losses.overlap import soft_dice_loss
-from DeepMultiModalRegLib.losses.smoothness import diffusion
+from DeepMultiModalRegLib.losses.smoothness import bilateral, diffusion
 
 
 def test_parzen_memberships_sum_to_one_and_lie_in_two_neighbours():
@@ -57,3 +57,13 @@ def test_diffusion_of_a_ramp_is_its_squared_slope():
     ramp[:, 0] = 0.5 * torch.arange(10)
     # one of two components rises along one of two axes
     assert diffusion(ramp).item() == pytest.approx(0.25 / 4)
+
+
+def test_a_step_of_the_field_costs_less_where_the_image_has_one():
+    field, image = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)
+    field[..., 4:] = 1.0
+    plain = bilateral(field, image).item()
+    assert plain == pytest.approx(diffusion(field).item())
+    image[..., 4:] = 0.1
+    assert bilateral(field, image).item() == pytest.approx(plain * math.exp(-1))
+    assert bilateral(field, image.roll(2, -1)).item() == pytest.approx(plain), "an edge elsewhere helps nobody"

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..core import Affine, Grid, Image, InputError, RegistrationError, Transform
+from ..core import Affine, Grid, Image, RegistrationError, Transform
 from ..engine import register
-from ..io import write_json, write_text
 from ..training.equivariant_poses import FOUND, RANGES, moved, occluded
 from ..training.equivariant_train import SliceSet, prepare, trainer
 from ..training.train import data_folder, read_config
 from .equivariance import PoseErrors, pose_errors
 from .equivariance_rows import ROWS, TABLES, WEIGHTS, Row
+from .experiment import trained, wanted, written
 from .peers import MissingPeerError, run_peer
 
 CONFIG = "equivariant-t2-brain-2d"
@@ -35,10 +35,7 @@ def run_experiment(options: argparse.Namespace) -> int:
     config = read_config(CONFIG)
     slices = prepare(config, data_folder())
     lines, figures = [], {}
-    wanted = [name for name in TABLES[number] if named(name, options.only)]
-    if not wanted:
-        raise InputError(f"No row of the table has '{options.only}' in its name; it has {', '.join(TABLES[number])}.")
-    for name in wanted:
+    for name in wanted(TABLES[number], options.only):
         row = ROWS[name]
         try:
             errors, trained = _measured(name, config, slices, options)
@@ -50,25 +47,18 @@ def run_experiment(options: argparse.Namespace) -> int:
         print(lines[-1], flush=True)
     facts = about(options)
     text = "\n".join([facts_in_words(facts), explained(config, slices, number), HEAD, *lines, ""])
-    write_text(text, options.out / f"table{number}.md")
-    write_json({"about": facts, "rows": figures}, options.out / f"table{number}.json")
-    print("\n" + text)
+    written(options.out, f"table{number}", text, facts, figures)
     return 0
-
-
-def named(name: str, only: str | None) -> bool:
-    """Whether a row is asked for: its name is one of those in "A|B", or nothing is."""
-    return only is None or name in only.split("|")
 
 
 def trained_weights(name: str, config: dict, slices: SliceSet, out: Path) -> tuple[dict, float, int]:
     """A row's weights, its seconds and its steps; trained in `out`/NAME unless they are there already."""
-    row, folder = ROWS[name], out / name
-    begin = None if row.begin is None else trained_weights(row.begin, config, slices, out)[0]
-    run = trainer(config, slices, row.stages, WEIGHTS, folder, begin)
-    run.resume()
-    run.run()
-    return run.method.state_dict(), run.seconds, sum(stage["steps"] for stage in row.stages)
+
+    def make(row: str, begin: dict | None):
+        return trainer(config, slices, ROWS[row].stages, WEIGHTS, out / row, begin)
+
+    weights, seconds = trained(name, {key: row.begin for key, row in ROWS.items()}, make)
+    return weights, seconds, sum(stage["steps"] for stage in ROWS[name].stages)
 
 
 def trials(row: Row, slices: SliceSet, unit: float, draws: int = DRAWS) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ SCHEMAS = {"equivariant": "slices.schema.json", "equivariant_volume": "pose.sche
 
 
 def read_config(config: str | Path) -> dict:
-    """The settings in a YAML file, or in the one of that name among the shipped ones."""
+    """The settings in a YAML file, or in the one of that name among the shipped ones. Raises InputError."""
     path = Path(config)
     if not path.exists():
         path = CONFIGS / f"{config}.yaml"
@@ -42,13 +42,18 @@ def read_config(config: str | Path) -> dict:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         raise InputError(f"There is no training configuration '{config}'; give a YAML file or one of {known}.")
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    check_config(settings, str(path))
+    return settings
+
+
+def check_config(settings: object, source: str) -> None:
+    """Raises InputError naming what in the settings breaks their schema."""
     kind = settings.get("method") if isinstance(settings, dict) else None
     schema = json.loads((CONFIGS / SCHEMAS.get(str(kind), "training.schema.json")).read_text(encoding="utf-8"))
     if found := violations(settings, schema):
         raise InputError(
-            f"The training configuration {path} is not valid: {'; '.join(found[:5])}. Correct it and try again."
+            f"The training configuration {source} is not valid: {'; '.join(found[:5])}. Correct it and try again."
         )
-    return settings
 
 
 def data_folder() -> Path:
@@ -77,6 +82,19 @@ def make_sampler(config: dict, part: str, data: Path) -> PairSampler:
     )
 
 
+def make_trainer(
+    settings: dict, sampler: PairSampler, held_out: PairSampler, out: Path, fresh: bool = True
+) -> Trainer:
+    """A new method's trainer; fresh: it begins with the networks that the settings name under `initial`."""
+    training = settings["training"]
+    torch.manual_seed(training["seed"])
+    method = build(settings["method"], settings["dimension"], settings["settings"])
+    for network in settings.get("initial", []) if fresh else []:
+        begin(method, network)
+    objective = OBJECTIVES[settings["method"]](method, settings["weights"])
+    return Trainer(method, objective, sampler, held_out, training, out)
+
+
 def main(config: str | Path, out: str | Path, resume: bool = False, seconds: float | None = None) -> int:
     """Runs a configuration and, when it is through, leaves the model in `out`/model/NAME. Returns an exit code."""
     settings = read_config(config)
@@ -86,22 +104,11 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
         return train_slices(settings, data_folder(), Path(out), resume, seconds)
     if settings["method"] == "equivariant_volume":
         return train_poses(settings, data_folder(), Path(out), resume, seconds)
-    torch.manual_seed(training["seed"])
-    method = build(settings["method"], settings["dimension"], settings["settings"])
-    if "initial" in settings and not resume:
-        for network in settings["initial"]:
-            begin(method, network)
     data = data_folder()
-    trainer = Trainer(
-        method,
-        OBJECTIVES[settings["method"]](method, settings["weights"]),
-        make_sampler(settings, "sources", data),
-        make_sampler(settings, "held_out", data),
-        training,
-        Path(out),
-    )
+    samplers = [make_sampler(settings, part, data) for part in ("sources", "held_out")]
+    trainer = make_trainer(settings, *samplers, Path(out), fresh=not resume)
 
     def exported() -> Path:
-        return export(settings, method, trainer.seconds, Path(out) / "model", device=str(trainer.device))
+        return export(settings, trainer.method, trainer.seconds, Path(out) / "model", device=str(trainer.device))
 
     return finished(trainer, resume, seconds, exported)
