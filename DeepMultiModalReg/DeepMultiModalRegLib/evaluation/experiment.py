@@ -1,4 +1,4 @@
-"""What experiments that train their own rows share: which rows are wanted, training them once, writing what came out."""
+"""What experiments that train their own rows share: which rows are wanted, training them once, writing it all."""
 
 from __future__ import annotations
 

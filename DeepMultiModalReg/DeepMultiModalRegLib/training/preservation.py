@@ -12,6 +12,7 @@ from .field_terms import HEAD
 from .pairs import Pair
 
 EDGES = 0.1  # share of the head's pixels that count as edges: the steepest
+FAINT = 0.02  # grey levels a voxel: gentler slopes are no edges
 REACH = 40.0  # voxels: further apart edges have nothing to do with each other
 
 
@@ -28,7 +29,7 @@ def commutation(translate: Callable[[Tensor], Tensor], image: Tensor, displaceme
 
 def edges(image: Tensor, inside: Tensor) -> Tensor:
     """(M, 2) rows and columns of the edges of a slice (*shape): the steepest EDGES of the pixels inside the head,
-    thinned to the crest of the slope."""
+    thinned to the crest of the slope; in [0, 1]."""
     dy, dx = torch.gradient(image.double())
     slope = torch.hypot(dy, dx) * inside
     rows, columns = torch.meshgrid(*(torch.arange(n) for n in image.shape), indexing="ij")
@@ -43,7 +44,7 @@ def edges(image: Tensor, inside: Tensor) -> Tensor:
     wanted = max(1, int(EDGES * int(inside.sum())))
     candidates = torch.where(crest, slope, torch.zeros_like(slope)).flatten()
     kept = candidates.argsort(descending=True, stable=True)[:wanted]
-    kept = kept[candidates[kept] > 0]
+    kept = kept[candidates[kept] > FAINT]
     return torch.stack([kept // image.shape[1], kept % image.shape[1]], 1)
 
 
