@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-# Read by the OpenMP library when torch loads it: idle threads sleep instead of spinning.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from DeepMultiModalRegLib.waiting import patient
+
+os.environ.update(patient(os.environ))
 
 if __name__ == "__main__":
     from DeepMultiModalRegLib.cli import main

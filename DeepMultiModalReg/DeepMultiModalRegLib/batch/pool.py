@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 from ..core.errors import InputError
+from ..waiting import patient
 
 HOME = str(Path(__file__).resolve().parents[2])
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from DeepMultiModalRegLib.batch.worker import main; "
@@ -26,8 +27,7 @@ class Worker:
 
     def __init__(self, events: queue.Queue, threads: int, log: Path, lock: int | None = None) -> None:
         """log: file that gets what it prints. lock: descriptor that it holds on to. Raises InputError."""
-        environment = dict(os.environ, PYTHONIOENCODING="utf-8")
-        environment["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+        environment = patient(os.environ) | {"PYTHONIOENCODING": "utf-8"}
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
             environment[name] = str(threads)
         options: dict = {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {}

@@ -13,8 +13,6 @@ import os
 import sys
 from pathlib import Path
 
-# Read by the OpenMP library when torch loads it: idle threads sleep instead of spinning.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 COMMANDS = ("register", "batch", "models", "evaluate", "benchmark", "train", "demo")
 
 
@@ -28,6 +26,9 @@ def run(arguments: list[str]) -> int:
     library = str(Path(__file__).resolve().parents[2])
     if library not in sys.path:
         sys.path.insert(0, library)
+    from DeepMultiModalRegLib.waiting import patient
+
+    os.environ.update(patient(os.environ))
     from DeepMultiModalRegLib.cli import main
 
     try:

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from ..core import Image, InputError, MemoryShortage, RegistrationError, Transform
 from ..io.image import sitk_from
+from ..waiting import PATIENT
 
 ERRORS = {error.exit_code: error for error in (InputError, MemoryShortage)}
 
@@ -70,7 +71,7 @@ def in_fresh_process(
 
 def _work(task: Path, threads: int) -> None:
     library = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**os.environ, **PATIENT, "OMP_NUM_THREADS": str(threads)}
     environment["PYTHONPATH"] = os.pathsep.join(p for p in (library, os.environ.get("PYTHONPATH")) if p)
     command = [sys.executable, "-m", "DeepMultiModalRegLib.evaluation.model_worker", str(task)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -31,6 +31,7 @@ from ..core import (
 from ..engine.foreground import background
 from ..io import read_transform
 from ..io.image import sitk_from
+from ..waiting import PATIENT
 from .peer_worker import PEERS
 
 WORKER = Path(__file__).with_name("peer_worker.py")
@@ -136,9 +137,9 @@ def _work(name: str, task: Path, threads: int) -> dict:
     count = str(threads)
     environment = {
         **os.environ,
+        **PATIENT,
         "OMP_NUM_THREADS": count,
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count,
-        "OMP_WAIT_POLICY": "PASSIVE",
     }
     # in the task's folder: elastix leaves a file where it stands
     done = subprocess.run(

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ..core import Affine, Grid, Image, InputError, RegistrationError, Transform
+from ..waiting import PATIENT
 from . import peers
 from .peers import MissingPeerError
 from .pose_tools import Found
@@ -66,9 +67,9 @@ class PosePeer:
         count = str(self.threads)
         environment = {
             **os.environ,
+            **PATIENT,
             "OMP_NUM_THREADS": count,
             "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count,
-            "OMP_WAIT_POLICY": "PASSIVE",
         }
         self._process = subprocess.Popen(
             [python, str(WORKER), self.name, str(self.seed)],

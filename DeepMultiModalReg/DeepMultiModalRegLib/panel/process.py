@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from ..waiting import patient
 from .job import Job
 from .words import PanelError
 from .words import tr as _
@@ -44,7 +45,7 @@ class Process:
     def __init__(self, job: Job, command: list[str] | None = None) -> None:
         """command: what to run instead, for tests; the job's folder is its last argument."""
         command = command or child_command()
-        environment = dict(os.environ, OMP_WAIT_POLICY=os.environ.get("OMP_WAIT_POLICY", "PASSIVE"))
+        environment = patient(os.environ)
         environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(job.folder))  # whatever it makes goes with the job
         environment["PYTHONIOENCODING"] = "utf-8"
         options: dict = {}
