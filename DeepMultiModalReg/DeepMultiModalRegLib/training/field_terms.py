@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from ..losses.overlap import soft_dice_loss
 from ..losses.smoothness import diffusion
+from ..methods.matching import composed
 from ..networks.warp import warp
 from .batch import Batch
 
@@ -26,6 +27,18 @@ def field_terms(batch: Batch, displacement: Tensor, velocity: Tensor) -> dict[st
         terms["overlap"] = soft_dice_loss(warped[:, 1:], batch.fixed_members)
     if batch.has_truth.any():
         terms["distance"] = distance(batch, displacement)
+    return terms
+
+
+def levels_terms(batch: Batch, velocities: list[Tensor], steps: int) -> dict[str, Tensor]:
+    """`field_terms` of all levels together, where each must also be smooth, and, where the field is known, good on its
+    own. velocities: of the levels, as methods.matching composes them."""
+    shape = batch.fixed.shape[2:]
+    terms = field_terms(batch, composed(velocities, shape, steps), velocities[-1])
+    for number in range(1, len(velocities)):
+        terms["smoothness"] = terms["smoothness"] + diffusion(velocities[number - 1])
+        if "distance" in terms:
+            terms["distance"] = terms["distance"] + distance(batch, composed(velocities[:number], shape, steps))
     return terms
 
 

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..losses.mutual_information import mutual_information
-from ..losses.smoothness import diffusion
 from ..methods.hierarchical import Hierarchical
 from ..methods.matching import composed
 from ..networks.warp import enlarge, follow, integrate, warp
 from .batch import Batch
-from .field_terms import distance, field_terms
+from .field_terms import field_terms, levels_terms
 
 
 class HierarchicalObjective:
@@ -42,13 +41,7 @@ class HierarchicalObjective:
 
     def _coarse(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         velocities = self.method.coarse_velocities(batch.fixed, batch.moving)
-        shape, steps = batch.fixed.shape[2:], self.method.steps
-        terms = field_terms(batch, composed(velocities, shape, steps), velocities[-1])
-        for number in range(1, len(velocities)):  # each level has to be good on its own
-            terms["smoothness"] = terms["smoothness"] + diffusion(velocities[number - 1])
-            if "distance" in terms:
-                sooner = composed(velocities[:number], shape, steps)
-                terms["distance"] = terms["distance"] + distance(batch, sooner)
+        terms = levels_terms(batch, velocities, self.method.steps)
         return self._both_ways(batch, terms, velocities, generator)
 
     def _last(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -16,29 +16,41 @@ from ..methods.innreg import Innreg
 from ..methods.matching import rendered_velocity
 from ..networks.warp import enlarge, warp
 from .batch import Batch
-from .field_terms import HEAD, field_terms
+from .field_terms import HEAD, field_terms, levels_terms
 
 BACKGROUND = 0.2  # share of a pixel of air, beside one of the head, in what a translation is judged by
 
 
 class InnregObjective:
-    """weights: {stage: {term: weight}} for the stages translator and registration (the level that sees the translated
-    image; those before it begin trained and stay); `threshold` beside the terms is the barrier's, in nats."""
+    """weights: {stage: {term: weight}} for the stages translator, registration (the level that sees the translated
+    image) and coarse (the levels before it, which mostly begin trained and stay); `threshold` beside the terms is the
+    barrier's, in nats."""
 
     def __init__(self, method: Innreg, weights: dict[str, dict[str, float]]) -> None:
         self.method, self.weights = method, weights
-        self.stages = ("translator", "registration")
+        self.stages = ("coarse", "translator", "registration")
 
     def trained(self, stage: str) -> nn.Module:
         """The network that this stage trains; the others are frozen."""
-        return self.method.translator if stage == "translator" else self.method.registration.fine
+        registration = self.method.registration
+        if stage == "coarse":
+            return nn.ModuleList(part for part in (registration.levels, registration.last) if part is not None)
+        return self.method.translator if stage == "translator" else registration.fine
 
     def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every term of a stage's loss, unweighted."""
-        return (self._translator if stage == "translator" else self._registration)(batch, generator)
+        kinds = {"coarse": self._coarse, "translator": self._translator, "registration": self._registration}
+        return kinds[stage](batch, generator)
 
     def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
         return sum(self.weights[stage][name] * value for name, value in terms.items())
+
+    def _coarse(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        registration = self.method.registration
+        velocities = registration.velocities(batch.fixed, batch.moving)
+        terms = levels_terms(batch, velocities, registration.steps)
+        terms["information"] = -mutual_information(terms.pop("warped"), batch.fixed, generator=generator)
+        return terms
 
     def _translator(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():

@@ -116,7 +116,7 @@ class Trainer:
         return {"loss": loss.item(), "gradient": norm.item(), **{k: v.item() for k, v in terms.items()}}
 
     def _score(self, stage: str, **options) -> dict[str, dict[str, float]]:
-        number = {"g1": 1, "g1_last": 1}.get(stage)
+        number = {"g1": 1, "g1_last": 1, "coarse": 1}.get(stage)
         if number is not None:
             options["stages"] = number
         self.method.eval()
