@@ -1,0 +1,74 @@
+"""What INNReg is trained on: levels alone, a translator judged on truth and on air, turns of both."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from methods.test_innreg import LEVEL, innreg
+from training.test_pairs import sampler
+
+from DeepMultiModalRegLib.training.draws import Draws
+from DeepMultiModalRegLib.training.innreg import BACKGROUND, InnregObjective
+
+WEIGHTS = {
+    "coarse": {"information": 0.1, "smoothness": 0.2, "overlap": 1.0, "distance": 0.3},
+    "translator": {"there": 1.0, "back": 1.0, "barrier": 0.05, "threshold": 0.1},
+    "registration": {
+        "there": 1.0, "back": 1.0, "barrier": 0.05, "threshold": 0.1, "smoothness": 0.2, "overlap": 1.0, "distance": 0.2
+    },
+}  # fmt: skip
+
+
+def objective(**settings) -> InnregObjective:
+    return InnregObjective(innreg(last=LEVEL, **settings), WEIGHTS)
+
+
+def batch(size: int = 3):
+    return Draws(sampler((32, 32)), 0, 0, size, 3, False)[0]
+
+
+@pytest.mark.parametrize("stage", ["coarse", "translator", "registration"])
+def test_a_stage_trains_its_own_network_and_no_other(stage):
+    o = objective()
+    o.method.requires_grad_(False)
+    own = {id(p) for p in o.trained(stage).requires_grad_(True).parameters()}
+    o.loss(stage, o.terms(stage, batch(), torch.Generator().manual_seed(0))).backward()
+    moved = {name for name, p in o.method.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    parts = {"coarse": ("registration.levels", "registration.last"), "translator": ("translator",)}
+    its = parts.get(stage, ("registration.fine",))
+    assert moved and all(name.startswith(its) for name in moved)
+    assert own == {id(p) for name, p in o.method.named_parameters() if name.startswith(its)}
+
+
+def test_the_levels_are_asked_for_the_known_field():
+    o = objective()
+    b = batch()
+    known = o.terms("coarse", b, torch.Generator().manual_seed(0))["distance"]
+    b.truth = torch.zeros_like(b.truth)
+    assert o.terms("coarse", b, torch.Generator().manual_seed(0))["distance"] < 0.1 * known
+
+
+def test_a_translator_that_lights_up_the_air_pays_for_it():
+    o = objective()
+    b = batch()
+    terms = []
+    for glow in (0.0, 0.3):
+        o.method.translation = lambda image, backward, glow=glow: image + glow * (image <= 0.02)
+        terms.append(o.terms("translator", b, torch.Generator().manual_seed(0)))
+    air = float((b.moving <= 0.02).float().mean())
+    assert terms[1]["there"] - terms[0]["there"] > 0.3 * BACKGROUND * air * 0.5
+
+
+def test_without_translation_only_the_information_of_both_is_left():
+    o = objective(translator="none")
+    terms = o.terms("registration", batch(), torch.Generator().manual_seed(0))
+    assert "there" not in terms and "back" not in terms and "barrier" in terms
+
+
+def test_plain_information_takes_the_barriers_place_where_the_weights_say_so():
+    o = objective()
+    plain = {k: v for k, v in WEIGHTS["translator"].items() if k not in ("barrier", "threshold")} | {"information": 0.1}
+    o.weights = {**WEIGHTS, "translator": plain}
+    terms = o.terms("translator", batch(), torch.Generator().manual_seed(0))
+    assert terms["information"] < 0 and "barrier" not in terms
+    assert torch.isfinite(o.loss("translator", terms))
