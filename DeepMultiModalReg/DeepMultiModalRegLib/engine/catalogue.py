@@ -34,6 +34,7 @@ class LoadedModel:
     sha256: str = ""
     reason: str = "given by the caller"
     modalities: tuple[str, ...] = ("any",)
+    normalisation: str = "quantile"
 
     @property
     def dimension(self) -> int:
@@ -95,7 +96,10 @@ def load(model: str | ModelDescription, reason: str = "chosen by the caller") ->
     if key not in _loaded:
         _loaded[key] = _network(description, raw)
     modalities = tuple(description.modalities)
-    return LoadedModel(description.name, _loaded[key], description.spacing, digest, reason, modalities)
+    normalisation = description.data["normalisation"]
+    return LoadedModel(
+        description.name, _loaded[key], description.spacing, digest, reason, modalities, normalisation
+    )
 
 
 def _checked_weights(description: ModelDescription) -> bytes:

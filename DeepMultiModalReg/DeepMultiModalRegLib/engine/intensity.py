@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+BRAIN_WINDOW = (0.0, 110.0)  # Hounsfield units: fat and air black, bone white, as CT of the head is printed
 QUANTILE_SAMPLES = 1 << 15  # finds the range to a few thousandths; torch.quantile sorts all that it is given
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from torch import Tensor
 from ..core import Image, MemoryShortage, RegistrationError, Transform, resample
 from ..methods.base import Method
 from .device import Precision
-from .intensity import intensity_range
+from .foreground import CT_BELOW
+from .intensity import BRAIN_WINDOW, intensity_range
 from .masks import Mask
 from .memory import is_shortage, release
 from .reduce import averaged
@@ -54,6 +55,17 @@ class Pair:
     moving_mask: Mask | None
     fixed_fill: float
     moving_fill: float
+
+    def windowed(self) -> Pair:
+        """The same with CT cut to a window of the brain: for a model that has seen CT so."""
+        low, high = BRAIN_WINDOW
+        changes = {}
+        for side in ("fixed", "moving"):
+            image = getattr(self, side)
+            if float(image.tensor.min()) < CT_BELOW:
+                fill = min(high, max(low, getattr(self, f"{side}_fill")))
+                changes |= {side: image.with_tensor(image.tensor.clamp(low, high)), f"{side}_fill": fill}
+        return replace(self, **changes)
 
     def on(self, working: Working, start: Transform) -> NetworkInput:
         """Both images read on the working lattice, the moving one through the start; outside a mask is background."""

@@ -135,7 +135,8 @@ def _register(
             working, more = working_lattice(fixed.grid, body, *wanted)
             warnings += more
             render = translated or (refine > 0 and refine_by == "ncc")
-            run, more = run_network(chosen.method, pair, first, working, Precision.best(place), seed, render, tick)
+            shown = pair.windowed() if chosen.normalisation == "brain window" else pair
+            run, more = run_network(chosen.method, shown, first, working, Precision.best(place), seed, render, tick)
             warnings += more
             working, precision = run.working, run.precision
     with stages.step("transform", 0.7, 0.72):

@@ -53,7 +53,7 @@ def export(
             "settings": config["settings"],
             "dimension": config["dimension"],
             "working": config["working"],
-            "normalisation": "quantile",
+            "normalisation": config.get("normalisation", "quantile"),
             "training": {
                 "command": f"deepmultimodalreg train --config {config['name']} --out runs/{config['name']}",
                 "data": card["data"],
