@@ -11,7 +11,7 @@ from fakes import Constant, phantom, write_tiny_model
 from DeepMultiModalRegLib.core import Affine, Grid, InputError, resample
 from DeepMultiModalRegLib.evaluation.dice import dice, mean
 from DeepMultiModalRegLib.evaluation.slice_pairs import SlicePair, slice_pairs
-from DeepMultiModalRegLib.evaluation.slices import Found, _row, network
+from DeepMultiModalRegLib.evaluation.slices import Found, network, row_of
 from DeepMultiModalRegLib.evaluation.timing import fresh_process
 from DeepMultiModalRegLib.evaluation.translation import mean_squared_error
 
@@ -34,10 +34,10 @@ def phantom_pair(shift) -> SlicePair:
 def test_a_networks_voxels_become_mm_and_the_row_measures_them():
     pair = phantom_pair((3.5, -5.25))  # 2 and -3 pixels
     found = network([pair], Constant(2.0, -3.0), None, "none", "cpu")[0]
-    row = _row("m", pair, found)
+    row = row_of("m", pair, found)
     assert row["error_mean_mm"] < 1e-3 and row["mse_percent"] < 1e-6 and row["folds"] == 0.0
     assert row["dice_lump"] == pytest.approx(1.0, abs=1e-3)
-    worse = _row("m", pair, network([pair], Constant(0.0, 0.0), None, "none", "cpu")[0])
+    worse = row_of("m", pair, network([pair], Constant(0.0, 0.0), None, "none", "cpu")[0])
     assert worse["error_mean_mm"] == pytest.approx(math.hypot(3.5, 5.25), abs=1e-3) and worse["dice_lump"] < 0.9
 
 
@@ -45,7 +45,7 @@ def test_after_moments_the_network_sees_what_is_left():
     pair = phantom_pair((14.0, -8.75))
     method = Constant(0.0, 0.0)
     found = network([pair], method, None, "moments", "cpu")[0]
-    assert _row("m", pair, found)["error_mean_mm"] < 1.0
+    assert row_of("m", pair, found)["error_mean_mm"] < 1.0
     fixed, moving = method.seen[-1]
     assert (fixed - moving).abs().mean() < 0.02 < (pair.fixed.tensor - pair.moving.tensor).abs().mean()
 
@@ -55,7 +55,7 @@ def test_translation_is_measured_where_the_network_saw_the_moving_image():
     pair = phantom_pair((14.0, -8.75))
     pair = SlicePair(**{**vars(pair), "moving_as_fixed": pair.moving.with_tensor(1 - pair.moving.tensor)})
     found = network([pair], Constant(0.0, 0.0), None, "none", "cpu")[0]
-    assert _row("m", pair, found)["psnr"] > 60 and _row("m", pair, found)["ssim"] > 0.999
+    assert row_of("m", pair, found)["psnr"] > 60 and row_of("m", pair, found)["ssim"] > 0.999
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_the_pairs_are_aligned_by_their_truth_and_by_nothing_less(pairs):
         assert overlap["truth"] > 0.88 > overlap["identity"] + 0.2
         carried = resample(pair.moving_as_fixed, pair.fixed.grid, pair.truth).tensor
         assert mean_squared_error(carried, pair.fixed.tensor) < 0.005
-        assert _row("identity", pair, Found(Affine.identity(2), 0.0))["error_mean_mm"] > 3.0
+        assert row_of("identity", pair, Found(Affine.identity(2), 0.0))["error_mean_mm"] > 3.0
     assert len({tuple(pair.truth.affine.matrix.flatten().tolist()) for pair in pairs}) == 4
 
 

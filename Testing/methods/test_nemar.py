@@ -7,6 +7,7 @@ import torch
 
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.networks.affine_field import affine_part
+from DeepMultiModalRegLib.training.validation import determinant
 
 LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
 
@@ -61,3 +62,16 @@ def test_only_an_image_of_the_first_modality_is_rendered():
     second = method.translator(first)
     assert torch.equal(method(second, first, translate=True).translated, second)
     assert method(first, second, translate=True).translated is None
+
+
+@pytest.mark.parametrize("size", [2.0, 4.0])
+def test_a_velocity_hardly_folds_where_the_same_displacement_does(size):
+    """The public code adds displacements to a lattice and controls no folds."""
+    method = nemar()
+    wild = torch.randn(1, 2, 8, 8, generator=torch.Generator().manual_seed(0)) * size
+    rough = torch.nn.functional.interpolate(wild, size=(32, 32), mode="bicubic")
+    method.registration.levels[0].forward = lambda *_: rough
+    with torch.no_grad():
+        found = method(torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64)).displacement
+    folded, ours = ((determinant(field) <= 0).float().mean().item() for field in (rough, found))
+    assert ours < 0.1 * folded and folded > 0.02, f"{folded:.4f} {ours:.4f}"

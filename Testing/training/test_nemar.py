@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from methods.test_nemar import Known
 from training.test_pairs import sampler
 
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.training.draws import Draws
-from DeepMultiModalRegLib.training.nemar import NemarObjective
+from DeepMultiModalRegLib.training.nemar import NemarObjective, _distance
+from DeepMultiModalRegLib.training.train import CONFIGS, read_config
 
 LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
 ALL = {name: 1.0 for name in ("translate_first", "warp_first", "adversarial", "smoothness", "commutation")}
@@ -64,3 +66,41 @@ def test_the_discriminator_learns_and_lends_no_gradient_of_its_own():
 def test_an_ablation_leaves_its_term_out():
     only = objective({"warp_first": 1.0})
     assert set(only.terms("together", batch(), torch.Generator())) == {"warp_first"}
+
+
+def test_the_two_step_baseline_learns_to_translate_without_pairs_and_then_only_registers():
+    torch.manual_seed(0)
+    method = build("nemar", 2, {"levels": [LEVEL], "last": LEVEL, "steps": 5, "width": 4, "blocks": 1})
+    weights = {"cycle": {"adversarial": 1.0, "cycle": 10.0}, "registration": {"translate_first": 1.0, "bilateral": 0.1}}
+    o = NemarObjective(method, weights, width=4)
+    method.requires_grad_(False)
+    trained = o.trained("cycle").requires_grad_(True)
+    pairs = batch()
+    other = batch()
+    other.truth, other.has_truth = other.truth + 5, ~other.has_truth
+    found = [o.terms("cycle", b, torch.Generator()) for b in (pairs, other)]
+    assert torch.equal(found[0]["cycle"], found[1]["cycle"]), "known fields are not used"
+    o.loss("cycle", found[1]).backward()
+    assert all(p.grad is not None for p in trained.parameters())
+    assert all(not p.requires_grad for p in o.critic["cycle"].critics())
+    method.requires_grad_(False)
+    o.trained("registration").requires_grad_(True)
+    o.loss("registration", o.terms("registration", batch(), torch.Generator())).backward()
+    assert all(p.grad is not None for p in method.registration.last.parameters())
+    assert not any(p.requires_grad for p in method.translator.parameters())
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("nemar-*.yaml")), ids=lambda path: path.stem)
+def test_a_shipped_recipe_asks_for_smoothness_and_a_weak_discriminator(path):
+    """The public code's default is no smoothness at all, and a strong discriminator pulls T towards unregistering."""
+    for stage, weights in read_config(path)["weights"].items():
+        assert stage == "translator" or weights.get("bilateral", 0) + weights.get("smoothness", 0) > 0
+        assert weights.get("adversarial", 0) <= 0.02 * (weights["warp_first"] + weights["translate_first"])
+
+
+def test_more_resolutions_see_more_of_what_is_coarsely_wrong():
+    a, inside = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0)), torch.ones(1, 1, 16, 16)
+    noise = 0.1 * (2 * (torch.arange(16) % 2) - 1).expand(1, 1, 16, 16)
+    assert torch.isclose(_distance(a, a + 0.1, inside, 3), torch.tensor(0.1))
+    assert torch.isclose(_distance(a, a + noise, inside, 1), torch.tensor(0.1))
+    assert _distance(a, a + noise, inside, 2) < 0.051, "what alternates from voxel to voxel is gone at the next scale"

@@ -17,7 +17,8 @@ from . import poses
 from .peer_worker import PEERS
 
 TABLES = ("equivariant-table2", "equivariant-table3", "equivariant-table4")
-EXPERIMENTS = ("slices", "timing", "batch", "poses", *TABLES)
+ABLATIONS = ("nemar-ablations",)  # evaluation/ablations; named here so that help comes at once
+EXPERIMENTS = ("slices", "timing", "batch", "poses", *TABLES, *ABLATIONS)
 SLICES_OF = ("brainweb", "albert", "ct-mr21")  # evaluation.slice_pairs.SOURCES; named here so that help comes at once
 REFINE = 20  # steps a level: it ends earlier where nothing is gained
 UNSAID = ("run", "command", "out", "data", "debug", "default_of", "resume", "results_page")
@@ -85,6 +86,10 @@ def run(options: argparse.Namespace) -> int:
         from .equivariance_tables import run_experiment
 
         return run_experiment(options)
+    if options.experiment in ABLATIONS:
+        from .ablations import run_experiment
+
+        return run_experiment(options, chosen_models(options.models, dimension=2), chosen_peers(options.peers))
     if options.experiment == "poses":
         return poses.run_experiment(options, poses.chosen_models(options.models), poses.chosen_peers(options.peers))
     from .tabulate import tabulate

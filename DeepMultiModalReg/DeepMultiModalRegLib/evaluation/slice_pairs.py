@@ -74,7 +74,7 @@ class SlicePair:
     """All on one lattice of 128x128 pixels, LPS mm in the plane. fixed: the slice, moving: its other modality under the
     warp, both in [0, 1] by the engine's rule; moving_as_fixed: the fixed's modality under the same warp, in the fixed's
     scale: what a perfect translation of `moving` would be. labels: set -> (fixed's, moving's, those that count). mask:
-    the fixed slice's head. truth: fixed mm to moving mm.
+    the fixed slice's head. truth: fixed mm to moving mm, or None between two people.
     """
 
     name: str
@@ -83,7 +83,7 @@ class SlicePair:
     moving_as_fixed: Image
     labels: dict[str, tuple[Image, Image, list[int]]]
     mask: Tensor
-    truth: Transform
+    truth: Transform | None
 
 
 def slice_pairs(
@@ -107,23 +107,36 @@ def slice_pairs(
 
 
 def _of_one(folder: Path, source: SliceSource, numbers: range, seed: int, within: WarpRanges) -> list[SlicePair]:
+    volumes = volumes_of(folder, source)
+    lattice = lattice_about(volumes["head"])
+    pairs = []
+    for n, k in zip(numbers, chosen_slices(volumes, source, len(numbers)), strict=True):
+        planes = planes_at(volumes, k)
+        warp = known_warp(lattice, within, seed * 100_003 + n)
+        pairs.append(made_pair(f"slice-{n:03d}-z{k}", planes, planes, list(source.labels), lattice, warp))
+    return pairs
+
+
+def volumes_of(folder: Path, source: SliceSource) -> dict[str, Image]:
+    """One person's volumes along LPS: fixed, moving, head (1 inside) and the source's label sets."""
     names = {"fixed": source.fixed, "moving": source.moving, "head": source.head, **source.labels}
     volumes = {name: reorient(read_image(folder / file)[0]) for name, file in names.items()}
-    grid = volumes["fixed"].grid
-    head = Image(head_mask(volumes["head"])[None].to(torch.uint8), grid)
-    brain = volumes[next(iter(source.labels))] if source.labels else head
-    area = (brain.tensor[0] > 0).flatten(1).sum(1) * grid.spacing[0] * grid.spacing[1]
+    return volumes | {"head": Image(head_mask(volumes["head"])[None].to(torch.uint8), volumes["fixed"].grid)}
+
+
+def chosen_slices(volumes: dict[str, Image], source: SliceSource, count: int) -> list[int]:
+    """Heights (indices) spread evenly over the slices that show enough brain."""
+    brain = volumes[next(iter(source.labels), "head")]
+    area = (brain.tensor[0] > 0).flatten(1).sum(1) * brain.grid.spacing[0] * brain.grid.spacing[1]
     heights = torch.nonzero(area >= LEAST_BRAIN).flatten().tolist()
-    lattice = _lattice(head)
-    count = len(numbers)
-    chosen = [heights[round((n + 0.5) * len(heights) / count - 0.5)] for n in range(count)]
-    return [
-        _pair(n, k, volumes, list(source.labels), head, lattice, seed, within)
-        for n, k in zip(numbers, chosen, strict=True)
-    ]
+    return [heights[round((n + 0.5) * len(heights) / count - 0.5)] for n in range(count)]
 
 
-def _lattice(head: Image) -> Grid:
+def planes_at(volumes: dict[str, Image], k: int) -> dict[str, Image]:
+    return {name: _plane(volume, k) for name, volume in volumes.items()}
+
+
+def lattice_about(head: Image) -> Grid:
     """PIXELS x PIXELS about the middle of the head's box, in the plane."""
     used = torch.nonzero(head.tensor[0].any(0)).flip(-1).double()
     middle = (used.amin(0) + used.amax(0)) / 2
@@ -137,30 +150,30 @@ def _plane(volume: Image, k: int) -> Image:
     return Image(volume.tensor[:, k], Grid(grid.size[:2], grid.spacing[:2], grid.origin[:2], (1.0, 0.0, 0.0, 1.0)))
 
 
-def _pair(
-    n: int, k: int, volumes: dict[str, Image], label_sets: list[str], head: Image, lattice: Grid, seed: int,
-    within: WarpRanges,
+def made_pair(
+    name: str, fixed: dict[str, Image], moving: dict[str, Image], label_sets: list[str], lattice: Grid, warp: Transform,
+    same: bool = True,
 ) -> SlicePair:  # fmt: skip
-    planes = {name: _plane(volume, k) for name, volume in volumes.items()}
-    warp = known_warp(lattice, within, seed * 100_003 + n)
-    truth, _ = invert(warp, lattice)
-    seen = {name: averaged(planes[name], lattice) for name in ("fixed", "moving")}
-    fixed = resample(seen["fixed"], lattice)
-    bottom, top = intensity_range(fixed.tensor)
-    moving = resample(seen["moving"], lattice, warp)
-    as_fixed = resample(seen["fixed"], lattice, warp)
+    """A pair on `lattice` of the planes (fixed, moving, head and label sets) of the one whose image is fixed and of the
+    one whose image moves by `warp`; same: one person, whose truth is then known."""
+    truth = invert(warp, lattice)[0] if same else None
+    seen = averaged(fixed["fixed"], lattice), averaged(moving["moving"], lattice), averaged(moving["fixed"], lattice)
+    still = resample(seen[0], lattice)
+    moved, as_fixed = (resample(image, lattice, warp) for image in seen[1:])
+    bottom, top = intensity_range(still.tensor if same else as_fixed.tensor)
     labels = {}
-    for name in label_sets:
-        pair = tuple(resample(planes[name], lattice, transform, "nearest") for transform in (None, warp))
+    for label_set in label_sets:
+        both = (fixed[label_set], None), (moving[label_set], warp)
+        pair = tuple(resample(image, lattice, transform, "nearest") for image, transform in both)
         common = labels_of(*(image.tensor for image in pair))
         counted = [v for v in common if min(int((image.tensor == v).sum()) for image in pair) >= FEWEST]
-        labels[name] = (*pair, counted)
+        labels[label_set] = (*pair, counted)
     return SlicePair(
-        f"slice-{n:03d}-z{k}",
-        fixed.with_tensor(normalise(fixed.tensor)),
-        moving.with_tensor(normalise(moving.tensor)),
+        name,
+        still.with_tensor(normalise(still.tensor)),
+        moved.with_tensor(normalise(moved.tensor)),
         as_fixed.with_tensor(((as_fixed.tensor - bottom) / (top - bottom)).clamp(0, 1)),
         labels,
-        resample(_plane(head, k), lattice, None, "nearest").tensor[0].bool(),
+        resample(fixed["head"], lattice, None, "nearest").tensor[0].bool(),
         truth,
     )

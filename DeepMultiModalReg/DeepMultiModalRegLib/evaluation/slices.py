@@ -8,6 +8,7 @@ neither the ranges of its random transforms nor its labels, and ran on another m
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Affine, Composite, DenseField, Image, RegistrationError, Transform, resample
+from ..core import Affine, Composite, DenseField, Image, InputError, RegistrationError, Transform, resample
 from ..engine import load
 from ..engine.body import body_points
 from ..engine.device import Precision, choose_device
@@ -28,6 +29,7 @@ from .displacement import summary, transform_errors
 from .folding import folding
 from .peers import PLANAR, run_peer
 from .slice_pairs import PIXELS, SOURCES, SPACING, SlicePair, in_words, slice_pairs
+from .surface import hausdorff95
 from .translation import mean_squared_error, psnr, ssim
 
 # Dai, Ma, Cai, Wen: mean Dice % and seconds a pair on a CPU; translation PSNR and SSIM
@@ -60,17 +62,18 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     source = source.exchanged() if options.exchanged else source
     pairs = slice_pairs(data_folder(options.data), options.slices, options.seed, options.deformation, source)
     papers = options.slices_of == "brainweb" and not options.exchanged
-    group = "slices" if papers else f"slices of {options.slices_of}, {_name(source.moving)} onto {_name(source.fixed)}"
+    roles = f"{name_of(source.moving)} onto {name_of(source.fixed)}"
+    group = "slices" if papers else f"slices of {options.slices_of}, {roles}"
     rows: list[dict] = []
     shown: list[tuple[str, str, object]] = []
-    for method, runner in _runners(options, models, peers).items():
+    for method, runner in runners_of(options, models, peers).items():
         try:
             found = runner(pairs)
         except RegistrationError as error:
             rows.append({"group": group, "case": "all", "method": method, "error": str(error)})
             print(f"{method}: {error}", flush=True)
             continue
-        own = [_row(method, pair, one) | {"group": group} for pair, one in zip(pairs, found, strict=True)]
+        own = [row_of(method, pair, one) | {"group": group} for pair, one in zip(pairs, found, strict=True)]
         rows += own
         print(table.markdown(table.means(own), ("method",)).splitlines()[-1], flush=True)
         for pair, one in list(zip(pairs, found, strict=True))[:: max(1, len(pairs) // PAGES)]:
@@ -79,7 +82,7 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
             pictures.write_png(pictures.panels(pair.fixed, pair.moving, warped, one.transform), path)
             shown.append((pair.name, method, path))
     facts = about(options) | {"pairs": len(pairs), "transforms": in_words(options.deformation), "slices": source.words}
-    facts |= {"fixed": _name(source.fixed), "moving": _name(source.moving)}
+    facts |= {"fixed": name_of(source.fixed), "moving": name_of(source.moving)}
     own = table.markdown(table.means(rows), ("method",))
     text = "\n".join([facts_in_words(facts), _explained(facts), own])
     if papers:
@@ -93,7 +96,8 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     return 0
 
 
-def _runners(options: argparse.Namespace, models: list[str], peers: list[str]) -> dict[str, Callable]:
+def runners_of(options: argparse.Namespace, models: list[str], peers: list[str]) -> dict[str, Callable]:
+    """The rows of a table that anybody may want: title to what makes `Found` of pairs."""
     planar = [name for name in peers if name in PLANAR]
     rows: dict[str, Callable] = {
         "identity": lambda pairs: [Found(Affine.identity(2), 0.0) for _ in pairs],
@@ -107,8 +111,14 @@ def _runners(options: argparse.Namespace, models: list[str], peers: list[str]) -
             for begin in ("none", "moments"):
                 title = f"{name}, {words}" if begin == "none" else f"{name}, {words}, after moments"
                 rows[title] = lambda pairs, m=method, s=stages, b=begin: network(pairs, m, s, b, options.device)
-    rows["truth"] = lambda pairs: [Found(pair.truth, 0.0) for pair in pairs]
+    rows["truth"] = _truth
     return rows
+
+
+def _truth(pairs: list[SlicePair]) -> list[Found]:
+    if any(pair.truth is None for pair in pairs):
+        raise InputError("Between two people no transform is known to be true.")
+    return [Found(pair.truth, 0.0) for pair in pairs]
 
 
 def _stages(method) -> dict[int | None, str]:
@@ -163,13 +173,18 @@ def _transform(voxels: Tensor, pair: SlicePair, first: Affine) -> Transform:
     return Composite(DenseField(Image(field, grid)), first)
 
 
-def _row(method: str, pair: SlicePair, found: Found) -> dict:
+def row_of(method: str, pair: SlicePair, found: Found, surfaces: bool = False) -> dict:
+    """What a transform is worth on a pair: a row of the table. surfaces: HD95 too."""
     grid = pair.fixed.grid
     row: dict = {"group": "slices", "case": pair.name, "method": method, "seconds": found.seconds}
     for name, (fixed, moving, counted) in pair.labels.items():
         warped = resample(moving, grid, found.transform, "nearest")
         row[f"dice_{name}"] = mean(dice(fixed.tensor[0], warped.tensor[0], counted))
-    row["error_mean_mm"] = summary(transform_errors(found.transform, pair.truth, grid, pair.mask))["mean"]
+        if surfaces:
+            distances = hausdorff95(fixed.tensor[0], warped.tensor[0], grid, counted).values()
+            row[f"hd95_{name}_mm"] = mean({n: value for n, value in enumerate(distances) if math.isfinite(value)})
+    if pair.truth is not None:
+        row["error_mean_mm"] = summary(transform_errors(found.transform, pair.truth, grid, pair.mask))["mean"]
     row |= folding(found.transform, grid)
     carried = resample(pair.moving_as_fixed, grid, found.transform).tensor
     row["mse_percent"] = 100 * mean_squared_error(carried, pair.fixed.tensor)
@@ -184,7 +199,7 @@ def _row(method: str, pair: SlicePair, found: Found) -> dict:
     return row
 
 
-def _name(file: str) -> str:
+def name_of(file: str) -> str:
     """T1 for t1.nii.gz."""
     return file.split(".")[0].upper()
 

@@ -8,6 +8,8 @@ whose field is known.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -16,13 +18,15 @@ from ..methods.nemar import Nemar
 from ..networks.discriminator import PatchDiscriminator, least_squares
 from ..networks.warp import halve, warp
 from .batch import Batch
+from .cycle import Cycle
 from .field_terms import HEAD, field_terms
 
 ORDERS = ("translate_first", "warp_first")
 
 
 class NemarObjective:
-    """weights: {stage: {term: weight}} for the stages translator and together.
+    """weights: {stage: {term: weight}} for the stages translator, together, and those of the two-step baseline: cycle
+    (training.cycle) and registration, in which the translator is frozen.
 
     Terms: translate_first |T(a) o phi - b|, warp_first |T(a o phi) - b|, adversarial, smoothness, bilateral, overlap,
     distance; commutation |T(a o phi) - T(a) o phi| is tracked, and may have the weight 0. An order or the adversarial
@@ -32,16 +36,23 @@ class NemarObjective:
 
     def __init__(self, method: Nemar, weights: dict[str, dict[str, float]], width: int = 32, rate: float = 2e-4):
         self.method, self.weights = method, weights
-        self.stages = ("translator", "together")
+        self.stages = ("translator", "together", "cycle", "registration")
         planar = 2 if hasattr(method.translator, "network") else method.dimension
-        self.critic = PatchDiscriminator(planar, 2, width)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate, betas=(0.5, 0.999))
+        # whatever is trained and is not the method's, for the checkpoint
+        self.critic = nn.ModuleDict({"pairs": PatchDiscriminator(planar, 2, width)})
+        if "cycle" in weights:
+            self.critic["cycle"] = Cycle(copy.deepcopy(method.translator), planar, width)
+        judges = [p for name, p in self.critic.named_parameters() if not name.startswith("cycle.back.")]
+        self.critic_optimizer = torch.optim.Adam(judges, lr=rate, betas=(0.5, 0.999))
 
     def trained(self, stage: str) -> nn.Module:
         """The networks that this stage trains; the others are frozen."""
         registration = self.method.registration
         last = registration.levels[-1] if registration.last is None else registration.last
-        return self.method.translator if stage == "translator" else nn.ModuleList([self.method.translator, last])
+        if stage == "cycle":
+            return nn.ModuleList([self.method.translator, self.critic["cycle"].back])
+        networks = {"translator": [self.method.translator], "registration": [last]}
+        return nn.ModuleList(networks.get(stage, [self.method.translator, last]))
 
     def translator(self, image: Tensor) -> Tensor:
         """T, for training.preservation to judge."""
@@ -53,6 +64,8 @@ class NemarObjective:
     def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every term of a stage's loss, unweighted."""
         weights = self.weights[stage]
+        if stage == "cycle":
+            return self.critic["cycle"].terms(self.method.translator, batch, self.critic_optimizer)
         scales = weights.get("scales", 1)
         if stage == "translator":
             terms: dict[str, Tensor] = {}
@@ -97,18 +110,19 @@ class NemarObjective:
         """The translator's part; the discriminator takes its own step first, on what it is shown now."""
         source, target = self._planar(source.detach()), self._planar(target.detach())
         shown = [self._planar(fake) for fake in fakes]
-        self.critic.requires_grad_(True)
-        judged = [least_squares(self.critic(torch.cat([source, target], 1)), True)]
-        judged += [least_squares(self.critic(torch.cat([source, fake.detach()], 1)), False) for fake in shown]
+        critic = self.critic["pairs"].requires_grad_(True)
+        judged = [least_squares(critic(torch.cat([source, target], 1)), True)]
+        judged += [least_squares(critic(torch.cat([source, fake.detach()], 1)), False) for fake in shown]
         self.critic_optimizer.zero_grad(set_to_none=True)
         (judged[0] + sum(judged[1:]) / max(1, len(shown))).backward()
         self.critic_optimizer.step()
-        self.critic.requires_grad_(False)
-        return sum(least_squares(self.critic(torch.cat([source, fake], 1)), True) for fake in shown)
+        critic.requires_grad_(False)
+        return sum(least_squares(critic(torch.cat([source, fake], 1)), True) for fake in shown)
 
     def _planar(self, x: Tensor) -> Tensor:
         """Volumes as axial slices where the discriminator is planar; every fourth one, neighbours are alike."""
-        return x[:, :, ::4].movedim(2, 1).flatten(0, 1) if x.dim() == 5 and self.critic[0].weight.dim() == 4 else x
+        planar = self.critic["pairs"][0].weight.dim() == 4
+        return x[:, :, ::4].movedim(2, 1).flatten(0, 1) if x.dim() == 5 and planar else x
 
 
 def _distance(a: Tensor, b: Tensor, inside: Tensor, scales: int = 1) -> Tensor:
