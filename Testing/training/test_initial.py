@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from DeepMultiModalRegLib.core import InputError
+from DeepMultiModalRegLib.networks.pyramid import MatchingLevel
 from DeepMultiModalRegLib.networks.translator import AdditiveMask
 from DeepMultiModalRegLib.training.initial import lift
 
@@ -25,3 +26,18 @@ def test_a_lifted_network_does_to_every_plane_what_the_planar_one_does():
 def test_networks_of_other_widths_are_refused():
     with pytest.raises(InputError, match="does not fit"):
         lift(AdditiveMask(2, 6, 8), AdditiveMask(3, 4, 8))
+
+
+def test_a_level_that_sees_one_image_less_does_with_the_others_what_the_larger_one_did_without_that():
+    torch.manual_seed(0)
+    sizes = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4, "finer": True}
+    large, small = MatchingLevel(2, **sizes, images=3), MatchingLevel(2, **sizes, images=2)
+    for p in large.parameters():
+        torch.nn.init.normal_(p, 0, 0.3)
+    images, features = [torch.rand(1, 1, 16, 16) for _ in range(2)], [torch.rand(1, 3, 32, 32) for _ in range(2)]
+    with torch.no_grad():
+        lift(large, small)
+        blind = large([*images, torch.zeros(1, 1, 16, 16)], *features)
+        assert torch.allclose(small(images, *features), blind, atol=1e-5)
+        with pytest.raises(InputError, match="does not fit"):
+            lift(small, large)

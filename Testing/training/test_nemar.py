@@ -95,7 +95,8 @@ def test_a_shipped_recipe_asks_for_smoothness_and_a_weak_discriminator(path):
     """The public code's default is no smoothness at all, and a strong discriminator pulls T towards unregistering."""
     for stage, weights in read_config(path)["weights"].items():
         assert stage == "translator" or weights.get("bilateral", 0) + weights.get("smoothness", 0) > 0
-        assert weights.get("adversarial", 0) <= 0.02 * (weights["warp_first"] + weights["translate_first"])
+        likeness = weights.get("warp_first", 0) + weights.get("translate_first", 0)
+        assert weights.get("adversarial", 0) <= 0.02 * likeness
 
 
 def test_more_resolutions_see_more_of_what_is_coarsely_wrong():
@@ -104,3 +105,21 @@ def test_more_resolutions_see_more_of_what_is_coarsely_wrong():
     assert torch.isclose(_distance(a, a + 0.1, inside, 3), torch.tensor(0.1))
     assert torch.isclose(_distance(a, a + noise, inside, 1), torch.tensor(0.1))
     assert _distance(a, a + noise, inside, 2) < 0.051, "what alternates from voxel to voxel is gone at the next scale"
+
+
+def test_with_a_frozen_planar_translator_only_the_last_level_learns_in_three_dimensions():
+    torch.manual_seed(0)
+    settings = {"levels": [LEVEL], "last": LEVEL, "steps": 4, "width": 4, "blocks": 1, "planewise": True}
+    method = build("nemar", 3, settings)
+    o = NemarObjective(method, {"registration": {"translate_first": 1.0, "bilateral": 0.1}}, width=4)
+    for backward in (False, True):
+        pairs = Draws(sampler((16, 16, 16)), 0, 0, 1, 3, False)[0]
+        pairs.backward[:] = backward
+        method.requires_grad_(False)
+        o.trained("registration").requires_grad_(True)
+        method.zero_grad()
+        terms = o.terms("registration", pairs, torch.Generator())
+        assert set(terms) == {"translate_first", "bilateral"}
+        o.loss("registration", terms).backward()
+        learning = {name.split(".")[1] for name, p in method.named_parameters() if p.grad is not None}
+        assert learning == {"last"}

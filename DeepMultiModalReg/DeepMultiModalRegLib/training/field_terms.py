@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, cat
 from torch.nn import functional as F
 
+from ..losses.mutual_information import mutual_information
 from ..losses.overlap import soft_dice_loss
 from ..losses.smoothness import diffusion
-from ..methods.matching import composed
+from ..methods.matching import FieldNetwork, composed
 from ..networks.warp import warp
 from .batch import Batch
 
@@ -39,6 +41,14 @@ def levels_terms(batch: Batch, velocities: list[Tensor], steps: int) -> dict[str
         terms["smoothness"] = terms["smoothness"] + diffusion(velocities[number - 1])
         if "distance" in terms:
             terms["distance"] = terms["distance"] + distance(batch, composed(velocities[:number], shape, steps))
+    return terms
+
+
+def informed_terms(registration: FieldNetwork, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """`levels_terms` of a registration network's levels, on the images as they are, and the mutual information of the
+    fixed image with the warped one."""
+    terms = levels_terms(batch, registration.velocities(batch.fixed, batch.moving), registration.steps)
+    terms["information"] = -mutual_information(terms.pop("warped"), batch.fixed, generator=generator)
     return terms
 
 

@@ -12,12 +12,15 @@ def lift(given: nn.Module, target: nn.Module) -> None:
     """Copies a network's weights into one of the same layers.
 
     Where `given` is 2D and `target` 3D, a kernel of 3x3 becomes the middle plane of one of 3x3x3 with zeros around it,
-    so that the 3D network begins by doing to every plane what the 2D one does. Raises InputError where the layers
-    differ.
+    so that the 3D network begins by doing to every plane what the 2D one does. Where `target` has fewer input channels,
+    the last ones of `given` are left out: of a level that also sees a translated image, what it does with the others.
+    Raises InputError where the layers differ otherwise.
     """
     found, wanted = given.state_dict(), target.state_dict()
     for name, weights in wanted.items():
         source = found.get(name)
+        if source is not None and source.dim() > 1 and weights.dim() == source.dim():
+            source = source[:, : weights.shape[1]]
         if source is None or source.shape[:2] != weights.shape[:2]:
             raise InputError(
                 f"The layer '{name}' of the network to begin with does not fit this one; give both the same widths."

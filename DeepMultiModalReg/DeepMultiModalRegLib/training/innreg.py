@@ -16,7 +16,7 @@ from ..methods.innreg import Innreg
 from ..methods.matching import rendered_velocity
 from ..networks.warp import enlarge, warp
 from .batch import Batch
-from .field_terms import HEAD, field_terms, levels_terms
+from .field_terms import HEAD, field_terms, informed_terms
 
 BACKGROUND = 0.2  # share of a pixel of air, beside one of the head, in what a translation is judged by
 
@@ -39,18 +39,12 @@ class InnregObjective:
 
     def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every term of a stage's loss, unweighted."""
-        kinds = {"coarse": self._coarse, "translator": self._translator, "registration": self._registration}
-        return kinds[stage](batch, generator)
+        if stage == "coarse":
+            return informed_terms(self.method.registration, batch, generator)
+        return (self._translator if stage == "translator" else self._registration)(batch, generator)
 
     def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
         return sum(self.weights[stage][name] * value for name, value in terms.items())
-
-    def _coarse(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        registration = self.method.registration
-        velocities = registration.velocities(batch.fixed, batch.moving)
-        terms = levels_terms(batch, velocities, registration.steps)
-        terms["information"] = -mutual_information(terms.pop("warped"), batch.fixed, generator=generator)
-        return terms
 
     def _translator(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():

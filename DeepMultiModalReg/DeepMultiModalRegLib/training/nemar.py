@@ -19,14 +19,15 @@ from ..networks.discriminator import PatchDiscriminator, least_squares
 from ..networks.warp import halve, warp
 from .batch import Batch
 from .cycle import Cycle
-from .field_terms import HEAD, field_terms
+from .field_terms import HEAD, field_terms, informed_terms
 
 ORDERS = ("translate_first", "warp_first")
 
 
 class NemarObjective:
-    """weights: {stage: {term: weight}} for the stages translator, together, and those of the two-step baseline: cycle
-    (training.cycle) and registration, in which the translator is frozen.
+    """weights: {stage: {term: weight}} for the stages levels (all of the registration network, on the images as they
+    are: for modalities that it has not seen), translator, together; and cycle (training.cycle) and registration, in
+    which the translator is frozen: the two-step baseline, and all that three dimensions leave time for.
 
     Terms: translate_first |T(a) o phi - b|, warp_first |T(a o phi) - b|, adversarial, smoothness, bilateral, overlap,
     distance; commutation |T(a o phi) - T(a) o phi| is tracked, and may have the weight 0. An order or the adversarial
@@ -36,7 +37,7 @@ class NemarObjective:
 
     def __init__(self, method: Nemar, weights: dict[str, dict[str, float]], width: int = 32, rate: float = 2e-4):
         self.method, self.weights = method, weights
-        self.stages = ("translator", "together", "cycle", "registration")
+        self.stages = ("levels", "translator", "together", "cycle", "registration")
         planar = 2 if hasattr(method.translator, "network") else method.dimension
         # whatever is trained and is not the method's, for the checkpoint
         self.critic = nn.ModuleDict({"pairs": PatchDiscriminator(planar, 2, width)})
@@ -51,6 +52,8 @@ class NemarObjective:
         last = registration.levels[-1] if registration.last is None else registration.last
         if stage == "cycle":
             return nn.ModuleList([self.method.translator, self.critic["cycle"].back])
+        if stage == "levels":
+            return registration
         networks = {"translator": [self.method.translator], "registration": [last]}
         return nn.ModuleList(networks.get(stage, [self.method.translator, last]))
 
@@ -66,6 +69,8 @@ class NemarObjective:
         weights = self.weights[stage]
         if stage == "cycle":
             return self.critic["cycle"].terms(self.method.translator, batch, self.critic_optimizer)
+        if stage == "levels":
+            return informed_terms(self.method.registration, batch, generator)
         scales = weights.get("scales", 1)
         if stage == "translator":
             terms: dict[str, Tensor] = {}
@@ -82,17 +87,21 @@ class NemarObjective:
             if "bilateral" in weights:
                 terms["bilateral"] = bilateral(phi, warped)
         source, target, turned = self._roles(batch, warped)
-        there = self.method.translator(source)  # T(a o phi), or T(a) where a is the fixed image
         inside = ((target > HEAD) | (source > HEAD)).float()
         fakes = []
+        there = None
+        if weights.get("warp_first", 0) or batch.backward.any():
+            there = self.method.translator(source)  # T(a o phi), or T(a) where a is the fixed image
         if weights.get("warp_first", 0):
             terms["warp_first"] = _distance(there, target, inside, scales)
             fakes.append(there)
         if weights.get("translate_first", 0) or "commutation" in weights:
-            seen = warp(self.method.translator(batch.moving), phi)
-            seen = torch.where(turned, there, seen)
+            seen = there
             if not batch.backward.all():
-                terms["commutation"] = _distance(there, seen, inside * ~turned).detach()
+                seen = warp(self.method.translator(batch.moving), phi)
+                if there is not None:
+                    seen = torch.where(turned, there, seen)
+                    terms["commutation"] = _distance(there, seen, inside * ~turned).detach()
             if weights.get("translate_first", 0):
                 terms["translate_first"] = _distance(seen, target, inside, scales)
                 fakes.append(seen)
