@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..networks.invertible import InvertibleTranslator
 from ..networks.planewise import Planewise
-from ..networks.warp import enlarge, warp
+from ..networks.warp import enlarge, halve, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork, rendered_velocity
 
@@ -85,15 +85,16 @@ class Innreg(Method):
     @torch.no_grad()
     def backward_fits(self, fixed: Tensor, aligned: Tensor) -> Tensor:
         """(N,) the same answer for all: whether the inverse, rather than T, makes the aligned moving look like the
-        fixed. Judged on the slices that show most."""
+        fixed. Judged on the slices that show most, volumes at half the resolution: grey levels are all that counts."""
         count = fixed.shape[0]
         if self.translator is None:
             return torch.zeros(count, dtype=torch.bool, device=fixed.device)
         most = fixed.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
+        seen = [image[most] if self.dimension == 2 else halve(image[most]) for image in (aligned, fixed)]
         errors = []
         for inverse in (False, True):
-            difference = (self.translator(aligned[most], inverse) - fixed[most]).abs()
-            errors.append(float(difference[fixed[most] > HEAD].double().mean().nan_to_num()))
+            difference = (self.translator(seen[0], inverse) - seen[1]).abs()
+            errors.append(float(difference[seen[1] > HEAD].double().mean().nan_to_num()))
         return torch.full((count,), errors[1] < errors[0], dtype=torch.bool, device=fixed.device)
 
 
