@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from methods.test_innreg import LEVEL, innreg
+from methods.test_innreg import LEVEL, SETTINGS, innreg
 from training.test_pairs import sampler
 
+from DeepMultiModalRegLib.evaluation.ablation import Ablation, read_ablation
+from DeepMultiModalRegLib.evaluation.ablation_runs import VariantRuns
 from DeepMultiModalRegLib.training.draws import Draws
 from DeepMultiModalRegLib.training.innreg import BACKGROUND, InnregObjective
 
@@ -72,3 +74,28 @@ def test_plain_information_takes_the_barriers_place_where_the_weights_say_so():
     terms = o.terms("translator", batch(), torch.Generator().manual_seed(0))
     assert terms["information"] < 0 and "barrier" not in terms
     assert torch.isfinite(o.loss("translator", terms))
+
+
+class Short(Ablation):
+    """The same variants, of tiny networks and two steps a stage."""
+
+    def config(self, name: str) -> dict:
+        config = super().config(name)
+        kept = {key: config["settings"][key] for key in ("translator",) if key in config["settings"]}
+        config["settings"] = {**SETTINGS, "last": LEVEL, **kept, "side": min(3, config["settings"]["side"])}
+        config.pop("initial")
+        config["training"] |= {"validate_each": 1, "labels": 3, "bfloat16": False}
+        for stage in config["training"]["stages"]:
+            stage |= {"steps": 2, "shape": [32, 32], "batch": 2}
+        return config
+
+
+def test_every_variant_of_the_ablation_trains_what_it_has(tmp_path):
+    shipped = read_ablation("innreg")
+    runs = VariantRuns(Short(**vars(shipped)), tmp_path, tmp_path, "cpu", lambda *_: sampler((32, 32)))
+    found = {name: runs.trained(name).method for name in shipped.variants}
+    assert len({len(list(m.parameters())) for m in found.values()}) >= 4
+    assert found["no-translation"].translator is None and found["residual"].translator is not None
+    assert not any("attention" in name for name, _ in found["no-attention"].named_parameters())
+    logged = {name: (tmp_path / name / "log.jsonl").read_text() for name in found}
+    assert all('"validation": "registration"' in text for text in logged.values())

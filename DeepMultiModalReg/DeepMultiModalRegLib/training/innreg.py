@@ -30,6 +30,11 @@ class InnregObjective:
         self.method, self.weights = method, weights
         self.stages = ("coarse", "translator", "registration")
 
+    @property
+    def translator(self) -> nn.Module | None:
+        """T, for training.preservation to judge."""
+        return self.method.translator
+
     def trained(self, stage: str) -> nn.Module:
         """The network that this stage trains; the others are frozen."""
         registration = self.method.registration
@@ -44,7 +49,8 @@ class InnregObjective:
         return (self._translator if stage == "translator" else self._registration)(batch, generator)
 
     def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
-        return sum(self.weights[stage][name] * value for name, value in terms.items())
+        weights = self.weights[stage]
+        return sum(weights[name] * value for name, value in terms.items() if name in weights)
 
     def _translator(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
