@@ -19,8 +19,8 @@ from DeepMultiModalRegLib.training.train import CONFIGS, OBJECTIVES, data_folder
 PAIRED = [p for p in sorted(CONFIGS.glob("*.yaml")) if yaml.safe_load(p.read_text())["method"] in OBJECTIVES]
 LAST = {
     "hierarchical": {("g1", "g3")},
-    "innreg": {("translator", "registration")},
-    "nemar": {("translator", "together"), ("registration", "registration")},  # in 3D the translator is the 2D model's
+    "innreg": {("translator", "registration"), ("registration", "registration")},  # in 3D likewise
+    "nemar": {("translator", "together"), ("registration", "registration")},  # in 3D the translator is the 2D one
 }
 
 
