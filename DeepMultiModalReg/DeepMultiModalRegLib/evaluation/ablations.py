@@ -15,6 +15,7 @@ from . import pictures, table
 from .ablation import Ablation, read_ablation
 from .ablation_runs import Trained, VariantRuns
 from .cases import data_folder
+from .edge_pictures import edge_sheet
 from .experiment import wanted, written
 from .journal import Journal
 from .slice_pairs import PIXELS, SOURCES, SPACING, SlicePair, in_words, slice_pairs
@@ -46,6 +47,7 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     runs = VariantRuns(ablation, options.out, data_folder(options.data), options.device)
     variants = {name: runs.trained(name) for name in chosen}
     rows = measured_rows(ablation, variants, options, models, peers)
+    _edges({ablation.variants[name].title: one.method for name, one in variants.items()}, options)
     facts = about(options)
     titles = {name: one.title for name, one in ablation.variants.items()}
     own = [
@@ -125,6 +127,15 @@ def _pictures(group: str, title: str, pairs: list[SlicePair], found: list[Found]
         words = f"{group} {pair.name} {title}".replace(",", "").replace(":", "").replace(" ", "-")
         warped = resample(pair.moving, pair.fixed.grid, one.transform)
         pictures.write_png(pictures.panels(pair.fixed, pair.moving, warped, one.transform), out / f"{words}.png")
+
+
+def _edges(methods: dict, options: argparse.Namespace) -> None:
+    """The picture of edges, of those that translate."""
+    translators = {title: method.translator for title, method in methods.items() if method.translator is not None}
+    data = data_folder(options.data)
+    if translators and (data / "test").is_dir():
+        pairs = [pair for kind in ("brainweb", "albert") for pair in slice_pairs(data, 2, source=SOURCES[kind])]
+        edge_sheet([pair.fixed.tensor[None] for pair in pairs], translators, options.out / "edges.png")
 
 
 def _group(kind: str, turned: bool, options: argparse.Namespace) -> tuple[str, Callable[[], list[SlicePair]]]:
