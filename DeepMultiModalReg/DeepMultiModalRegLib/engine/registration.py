@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..core import Affine, Composite, Image, InputError, MemoryShortage, Transform, resample
+from ..core import Affine, Composite, Image, InputError, MemoryShortage, Transform, compose, resample
 from .align import align
 from .allocation import kept_memory
 from .catalogue import LoadedModel, load
@@ -20,7 +20,7 @@ from .network import NetworkRun, Pair, run_network
 from .refine import refine as refined
 from .refinement.described import Described
 from .refinement.levels import check_measure, check_steps
-from .refinement.root import rooted
+from .refinement.root import fitted, rooted
 from .report import displacement_in_mm, fold_percent, machine, memory, start_in_words, versions
 from .result import Result
 from .similarity import Similarity
@@ -146,6 +146,8 @@ def _register(
         if run is not None and isinstance(first, Affine):
             seen = Composite(inner, first)
         inner = None if inner is None else inner.closed()
+        if run is not None and getattr(chosen.method, "affine", False) and not working.slices:
+            transform = seen = compose(first, fitted(inner, body), working.grid)  # its field is affine: it is said so
     refinement = None
     if refine:
         with stages.step("refine", 0.72, 0.82) as tick:

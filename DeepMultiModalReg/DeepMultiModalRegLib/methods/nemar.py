@@ -49,6 +49,11 @@ class Nemar(Method):
         self.registration = FieldNetwork(dimension, levels, None, steps, last)
         self.multiple = max(4, self.registration.multiple)
 
+    @property
+    def affine(self) -> bool:
+        """Whether every field is affine: the engine then gives an affine transform."""
+        return self.kind == "affine"
+
     def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> MethodOutput:
         u = self.displacement(fixed, moving)
         rendered = None
