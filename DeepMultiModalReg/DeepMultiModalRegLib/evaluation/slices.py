@@ -11,7 +11,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from .cases import data_folder
 from .dice import dice, mean
 from .displacement import summary, transform_errors
 from .folding import folding
+from .geometry_kept import geometry_kept
 from .peers import PLANAR, run_peer
 from .slice_pairs import PIXELS, SOURCES, SPACING, SlicePair, in_words, slice_pairs
 from .surface import hausdorff95
@@ -47,11 +48,12 @@ PAGES = 6  # pairs shown in the page of pictures
 @dataclass(frozen=True)
 class Found:
     """transform: fixed mm to moving mm. translated: the moving slice in the fixed's modality, in the moving's space, or
-    None."""
+    None; kept: how far its making leaves geometry alone."""
 
     transform: Transform
     seconds: float
     translated: Tensor | None = None
+    kept: dict[str, float] = field(default_factory=dict)
 
 
 def run_experiment(options: argparse.Namespace, models: list[str], peers: list[str]) -> int:
@@ -157,13 +159,15 @@ def network(pairs: list[SlicePair], method, stages: int | None, begin: str, devi
             out = method(*batch, **settings)
         transform = _transform(out.displacement[0].float().cpu(), pair, first)
         seconds = time.perf_counter() - started
-        translated = None
-        if stages is None:
+        translated, kept = None, {}
+        if stages is None and n:
             with precision.autocast():
                 translated = method(*batch, translate=True, **settings).translated
+                if translated is not None:
+                    kept = geometry_kept(method, *batch, pair.fixed.grid, n)
             translated = None if translated is None else translated[0, 0].float().cpu()
         if n:
-            found.append(Found(transform, seconds, translated))
+            found.append(Found(transform, seconds, translated, kept))
     return found
 
 
@@ -188,6 +192,7 @@ def row_of(method: str, pair: SlicePair, found: Found, surfaces: bool = False) -
     row |= folding(found.transform, grid)
     carried = resample(pair.moving_as_fixed, grid, found.transform).tensor
     row["mse_percent"] = 100 * mean_squared_error(carried, pair.fixed.tensor)
+    row |= found.kept
     if found.translated is not None:
         _, affine = found.transform.dense, found.transform.affine
         real = resample(pair.moving_as_fixed, grid, affine).tensor[0]
@@ -212,7 +217,9 @@ Dice: mean over the labels with at least 50 pixels in the slice, then over slice
 inside the head. MSE %: the fixed's modality carried by the transform found between both, against the fixed image, both
 in [0, 1] (the hierarchical paper's BraTS measure). PSNR, SSIM: the translated image against the real one of the fixed's
 modality under the same transform, in the moving's space, in [0, 1], whole slice; in the row identity, the moving image
-itself. seconds: one pair at a time, images in memory. The row truth: what the lattice costs.
+itself. edges: mean distance from the edges of the translated image to the nearest one of the moving image; commutation:
+|T(a∘φ) - T(a)∘φ| under one more known warp φ. seconds: one pair at a time, images in memory. The row truth: what the
+lattice costs.
 """
 
 

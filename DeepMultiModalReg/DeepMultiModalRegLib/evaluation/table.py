@@ -22,6 +22,8 @@ QUALITY = {  # key in a row: (heading, digits after the point)
     "mse_percent": ("MSE %", 3),
     "psnr": ("PSNR dB", 2),
     "ssim": ("SSIM", 3),
+    "edges_mm": ("edges mm", 2),
+    "commutation": ("commutation", 4),
     "folds": ("folds %", 4),
     "log_jacobian_sd": ("sd log J", 3),
     "nmi_before": ("NMI before", 3),
