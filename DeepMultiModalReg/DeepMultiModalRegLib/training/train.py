@@ -14,6 +14,7 @@ from ..core import InputError
 from ..engine.schema import violations
 from ..methods import build
 from .deformation import Ranges
+from .disentangled import DisentangledObjective
 from .equivariant_train import train_slices
 from .export import export
 from .hierarchical import HierarchicalObjective
@@ -27,7 +28,12 @@ from .stacks import load_stacks
 from .subjects import load_subjects
 from .trainer import Trainer
 
-OBJECTIVES = {"hierarchical": HierarchicalObjective, "innreg": InnregObjective, "nemar": NemarObjective}
+OBJECTIVES = {
+    "disentangled": DisentangledObjective,
+    "hierarchical": HierarchicalObjective,
+    "innreg": InnregObjective,
+    "nemar": NemarObjective,
+}
 CONFIGS = Path(__file__).parent / "configs"
 # networks that look at one image are trained in their own way
 SCHEMAS = {"equivariant": "slices.schema.json", "equivariant_volume": "pose.schema.json"}

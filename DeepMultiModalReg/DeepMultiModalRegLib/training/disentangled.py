@@ -1,0 +1,138 @@
+"""What the disentangled method minimises (Wu and Zhou; its translator after MUNIT), and what was added to the papers.
+
+Published, translator: 10 reconstruction + latent + 10 cross-cycle + adversarial, styles from the partner image, against
+discriminators of three scales. Published, registration, the translator frozen: smoothness + content consistency + 5
+squared difference with the translated image, both directions in one step. Added: where a pair's field is known, that
+both images' contents agree along it and that the translated image is the other one; overlap of labels and distance to
+the known field, as in training.field_terms. Without them neither would learn in the minutes that two processors allow.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..methods.disentangled import Disentangled
+from ..networks.disentangling import enlarged
+from ..networks.discriminator import ScaledDiscriminator, least_squares
+from ..networks.warp import enlarge, warp
+from .batch import Batch
+from .field_terms import HEAD, field_terms
+
+BACKGROUND = 0.2  # share of a voxel of air, beside one of the head, in what a translation is judged by
+
+
+class DisentangledObjective:
+    """weights: {stage: {term: weight}} for the stages translator and registration. A term without a weight is left out.
+
+    Terms of the translator: reconstruction, latent_content, latent_style, cross_cycle, adversarial, agreement (of
+    contents along a known field), likeness (of translated images to real ones along it). Of the registration: content,
+    squared, smoothness, overlap, distance. width, rate: of the discriminators.
+    """
+
+    def __init__(
+        self, method: Disentangled, weights: dict[str, dict[str, float]], width: int = 16, rate: float = 2e-4
+    ) -> None:
+        self.method, self.weights = method, weights
+        self.stages = ("translator", "registration")
+        self.critic = nn.ModuleList(ScaledDiscriminator(2, 1, width) for _ in range(2))
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate, betas=(0.5, 0.999))
+
+    def trained(self, stage: str) -> nn.Module:
+        """The network that this stage trains; the others are frozen."""
+        return self.method.translator if stage == "translator" else self.method.registration.fine
+
+    def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
+        return sum(self.weights[stage][name] * value for name, value in terms.items())
+
+    def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Every term of a stage's loss that has a weight, unweighted."""
+        terms = (self._translator if stage == "translator" else self._registration)(batch)
+        return {name: value for name, value in terms.items() if name in self.weights[stage]}
+
+    def _translator(self, batch: Batch) -> dict[str, Tensor]:
+        t, n = self.method.translator, len(batch.fixed)
+        turned = batch.backward.reshape(-1, *[1] * (batch.fixed.dim() - 1))
+        first, second = torch.where(turned, batch.fixed, batch.moving), torch.where(turned, batch.moving, batch.fixed)
+        images = torch.cat([first, second])  # row i and row n + i are partners
+        which = torch.arange(2 * n, device=images.device) >= n
+        content, style = t.content(images, which), t.style(images, which)
+        t.remember(style[:n], 0), t.remember(style[n:], 1)
+        shown = t.decoded(content, style, which)
+        swapped = _swapped(content)  # the partner's content in the own style
+        across = t.decoded(swapped, style, which)
+        content_again, style_again = t.content(across, which), t.style(across, which)
+        back = t.decoded(_swapped(content_again), style, which)
+        inside = BACKGROUND + (1 - BACKGROUND) * (images > HEAD).float()
+        terms = {
+            "reconstruction": _distance(shown, images, inside),
+            "latent_content": F.l1_loss(content_again, swapped),
+            "latent_style": F.l1_loss(style_again, style),
+            "cross_cycle": _distance(back, images, inside),
+            **self._known(batch, content, across),
+        }
+        if self.weights["translator"].get("adversarial", 0):
+            terms["adversarial"] = self._adversarial(images, across, n)
+        return terms
+
+    def _known(self, batch: Batch, content: Tensor, across: Tensor) -> dict[str, Tensor]:
+        """What is asked of pairs whose field is known; content and across: of the first modality, then the second."""
+        turned = batch.backward.reshape(-1, *[1] * (batch.fixed.dim() - 1))
+        known = batch.has_truth.reshape(turned.shape).float()
+        (first, second), (as_first, as_second) = content.chunk(2), across.chunk(2)
+        of_fixed, of_moving = torch.where(turned, first, second), torch.where(turned, second, first)
+        as_fixed, as_moving = torch.where(turned, as_first, as_second), torch.where(turned, as_second, as_first)
+        seen, warped = warp(as_fixed, batch.truth), warp(batch.moving, batch.truth)
+        head = ((batch.fixed > HEAD) & (warped > HEAD)).float()
+        inside = known * (BACKGROUND + (1 - BACKGROUND) * ((batch.fixed > HEAD) | (warped > HEAD)).float())
+        moved = warp(enlarged(of_moving, batch.fixed.shape[2:]), batch.truth)
+        apart = (enlarged(of_fixed, batch.fixed.shape[2:]) - moved).abs().mean(1, keepdim=True)
+        return {
+            "agreement": (apart * head * known).sum() / (head * known).sum().clamp(min=1),
+            "likeness": _distance(seen, batch.fixed, inside) + _distance(as_moving, warped, inside),
+        }
+
+    def _registration(self, batch: Batch) -> dict[str, Tensor]:
+        method, t = self.method, self.method.translator
+        registration, shape = method.registration, batch.fixed.shape[2:]
+        with torch.no_grad():
+            u0 = registration.coarse(batch.fixed, batch.moving)
+            full = enlarge(u0, shape)
+            aligned = warp(batch.moving, full)
+        velocity, _ = method.fine_velocity(batch.fixed, batch.moving, aligned, full, batch.backward)
+        whole = registration.finished(u0, velocity, shape)
+        terms = field_terms(batch, whole, velocity)
+        warped = terms.pop("warped")
+        with torch.no_grad():
+            content, style = t.content(batch.fixed, ~batch.backward), t.style(batch.fixed, ~batch.backward)
+        reached = t.content(warped, batch.backward)
+        seen = t.decoded(reached, style, ~batch.backward)
+        inside = ((batch.fixed > HEAD) | (warped.detach() > HEAD)).float()
+        terms["content"] = F.l1_loss(reached, content)
+        terms["squared"] = ((seen - batch.fixed).square() * inside).sum() / inside.sum().clamp(min=1)
+        return terms
+
+    def _adversarial(self, real: Tensor, fake: Tensor, n: int) -> Tensor:
+        """The translator's part; the discriminators take their own step first. Rows 0 to n - 1: the first modality."""
+        self.critic.requires_grad_(True)
+        judged = self._scored(real.detach(), n, True) + self._scored(fake.detach(), n, False)
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        judged.backward()
+        self.critic_optimizer.step()
+        self.critic.requires_grad_(False)
+        return self._scored(fake, n, True)
+
+    def _scored(self, images: Tensor, n: int, real: bool) -> Tensor:
+        """The mean over scales, summed over both modalities."""
+        parts = zip(self.critic, (images[:n], images[n:]), strict=True)
+        return sum(least_squares(score, real) / len(judge) for judge, part in parts for score in judge(part))
+
+
+def _swapped(x: Tensor) -> Tensor:
+    """Rows of the first modality and of the second exchanged."""
+    return torch.cat(x.chunk(2)[::-1])
+
+
+def _distance(a: Tensor, b: Tensor, inside: Tensor) -> Tensor:
+    return ((a.float() - b.float()).abs() * inside).sum() / inside.sum().clamp(min=1)
