@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..methods.disentangled import Disentangled
-from ..networks.disentangling import enlarged
 from ..networks.discriminator import ScaledDiscriminator, least_squares
+from ..networks.disentangling import enlarged
 from ..networks.warp import enlarge, warp
 from .batch import Batch
 from .field_terms import HEAD, field_terms

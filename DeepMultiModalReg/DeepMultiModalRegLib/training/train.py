@@ -23,7 +23,7 @@ from .innreg import InnregObjective
 from .nemar import NemarObjective
 from .pairs import PairSampler, Recipe
 from .pose_train import train_poses
-from .run_folder import finished
+from .run_folder import CHECKPOINT, finished
 from .stacks import load_stacks
 from .subjects import load_subjects
 from .trainer import Trainer
@@ -112,7 +112,8 @@ def main(config: str | Path, out: str | Path, resume: bool = False, seconds: flo
         return train_poses(settings, data_folder(), Path(out), resume, seconds)
     data = data_folder()
     samplers = [make_sampler(settings, part, data) for part in ("sources", "held_out")]
-    trainer = make_trainer(settings, *samplers, Path(out), fresh=not resume)
+    begun = resume and (Path(out) / CHECKPOINT).exists()
+    trainer = make_trainer(settings, *samplers, Path(out), fresh=not begun)
 
     def exported() -> Path:
         return export(settings, trainer.method, trainer.seconds, Path(out) / "model", device=str(trainer.device))
