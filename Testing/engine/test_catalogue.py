@@ -17,7 +17,7 @@ import yaml
 from fakes import DESCRIPTION, phantom, write_tiny_model
 from lattices import make_grid
 
-from DeepMultiModalRegLib.core import Image, InputError
+from DeepMultiModalRegLib.core import Affine, Image, InputError
 from DeepMultiModalRegLib.engine import find, installed_models, load, register, write_model
 from DeepMultiModalRegLib.engine.choice import choose
 from DeepMultiModalRegLib.engine.description import model_schema
@@ -214,6 +214,18 @@ def test_the_choice_follows_dimension_and_modality(models):
     assert "guessed" in choose(ct, mr).reason and "given" in choose(mr, mr, ("T1", "T2")).reason
     assert "no installed model was trained for both" in choose(mr, mr, ("PET", "T1")).reason
     assert register(flat, flat).report["model"]["name"] == "hierarchical-t1t2-2d"
+
+
+def test_a_model_that_finds_an_affine_alone_is_never_chosen_but_can_be_named(models):
+    level = {"radius": 1, "star": 1, "reduced": 4, "widths": [4, 4], "full": 4}
+    settings = {"levels": [level], "steps": 4, "width": 4, "blocks": 1, "registration": "affine"}
+    write_tiny_model(models, "a-nemar-affine-3d", method="nemar", settings=settings)
+    image = phantom(GRID)
+    with pytest.raises(InputError, match="No model for 3D images is installed"):
+        choose(image, image)
+    write_tiny_model(models, "hierarchical-t1t2-3d", modalities=["PD"])
+    assert choose(image, image, ("T1", "T2")).name == "hierarchical-t1t2-3d"
+    assert isinstance(register(image, image, model="a-nemar-affine-3d").transform, Affine)
 
 
 def mutations():

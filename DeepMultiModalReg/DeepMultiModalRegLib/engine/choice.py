@@ -32,11 +32,12 @@ def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = Non
 
     modalities: of fixed and moving ("T1", "T2", "CT" ...), guessed from the intensities where not given. A model that
     serves both modalities goes before one that does not, then one of the dimension that suits the fixed image.
+    Models that find an affine transform alone are for those who ask for them by name.
     Raises InputError where no model can serve.
     """
     models, broken = installed_models()
     planar = better_in_planes(fixed.grid)
-    pairwise = [m for m in models if m.method not in LOCATING]
+    pairwise = [m for m in models if m.method not in LOCATING and not m.affine]
     usable = [m for m in pairwise if m.dimension == 2 or fixed.grid.dimension == 3]
     if not usable:
         trouble = f" ({broken[0]})" if broken else ""

@@ -49,6 +49,11 @@ class ModelDescription:
         return self.data["modalities"]
 
     @property
+    def affine(self) -> bool:
+        """Whether it finds an affine transform and nothing more."""
+        return self.settings.get("registration") == "affine"
+
+    @property
     def spacing(self) -> float:
         """mm of the working lattice."""
         return float(self.data["working"]["spacing"])
