@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fakes import model_of, phantom
 
+from DeepMultiModalRegLib.core import Grid
+from DeepMultiModalRegLib.engine import register
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.networks.warp import warp
 
@@ -45,10 +48,11 @@ def test_an_untrained_network_begins_near_the_identity(dimension, shape, setting
 
 
 @pytest.mark.parametrize("backward", [False, True])
-def test_the_way_of_translation_is_found_from_the_images(backward):
-    method = innreg()
+@pytest.mark.parametrize("shape", [(32, 32), (16, 16, 16)])
+def test_the_way_of_translation_is_found_from_the_images(backward, shape):
+    method = innreg(len(shape))
     method.translator = Gamma()
-    moving = torch.rand(3, 1, 32, 32)
+    moving = torch.nn.functional.interpolate(torch.rand(3, 1, *[4] * len(shape)), shape)  # smooth, as images are
     fixed = method.translator(moving, backward)
     assert method.backward_fits(fixed, moving).tolist() == [backward] * 3
     with torch.no_grad():
@@ -81,6 +85,12 @@ def test_a_planewise_translation_is_the_mean_of_three_planes():
         for i in range(20):
             expected[:, :, i] += plane(volume[..., i])[0, 0] / 3
         assert torch.allclose(method.translator(volume)[0, 0], expected, atol=1e-4)
+
+
+def test_the_engine_runs_volumes_through_a_translator_of_slices():
+    grid = Grid.regular((24, 24, 24), 3.0)
+    result = register(phantom(grid), phantom(grid), model_of(innreg(3, planewise=True), 3.0), "none", translated=True)
+    assert result.translated.grid.same_as(grid) and torch.isfinite(result.translated.tensor).all()
 
 
 def test_it_registers_what_it_was_given_by_its_levels():

@@ -22,6 +22,7 @@ from .working import Working
 BATCH_VOXELS = {"cpu": 1 << 19, "cuda": 1 << 22, "mps": 1 << 20}  # voxels of all slices a network sees at once
 COARSER = 1.3  # factor of the spacing when memory ran out: less than half the voxels
 ATTEMPTS = 4
+ORDERS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 @dataclass
@@ -143,6 +144,16 @@ def run_network(
         warnings.append("Half precision overflowed: the network was run again in float32.")
 
 
+def laid_out(method: Method, device: torch.device) -> Method:
+    """The method on the device, each kernel in the order that its dimension is quickest in: a method of volumes may
+    hold a network of slices."""
+    method = method.to(device)
+    for parameter in method.parameters():
+        if parameter.dim() in ORDERS:
+            parameter.data = parameter.data.contiguous(memory_format=ORDERS[parameter.dim()])
+    return method
+
+
 def _cpu() -> Precision:
     return Precision.best(torch.device("cpu"))
 
@@ -152,8 +163,7 @@ def _batches(
 ):
     """(N, D, *network shape) displacement and (1, *shape) translated or None, on the CPU."""
     device = precision.device
-    planar = working.planar
-    method = method.to(device, memory_format=torch.channels_last if planar else torch.channels_last_3d).eval()
+    method = laid_out(method, device).eval()
     fixed, moving = working.batch(seen.fixed), working.batch(seen.moving)
     count = fixed.shape[0]
     displacements, translations = [], []

@@ -85,12 +85,12 @@ class Innreg(Method):
     @torch.no_grad()
     def backward_fits(self, fixed: Tensor, aligned: Tensor) -> Tensor:
         """(N,) the same answer for all: whether the inverse, rather than T, makes the aligned moving look like the
-        fixed. Judged on the slices that show most, volumes at half the resolution: grey levels are all that counts."""
+        fixed. Judged on the slices that show most, at half the resolution: grey levels are all that counts."""
         count = fixed.shape[0]
         if self.translator is None:
             return torch.zeros(count, dtype=torch.bool, device=fixed.device)
         most = fixed.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
-        seen = [image[most] if self.dimension == 2 else halve(image[most]) for image in (aligned, fixed)]
+        seen = [halve(image[most]) for image in (aligned, fixed)]
         errors = []
         for inverse in (False, True):
             difference = (self.translator(seen[0], inverse) - seen[1]).abs()
