@@ -103,10 +103,10 @@ def runners_of(options: argparse.Namespace, models: list[str], peers: list[str])
     planar = [name for name in peers if name in PLANAR]
     rows: dict[str, Callable] = {
         "identity": lambda pairs: [Found(Affine.identity(2), 0.0) for _ in pairs],
-        "moments": lambda pairs: [_started(pair) for pair in pairs],
+        "moments": lambda pairs: [by_moments(pair) for pair in pairs],
     }
     for name in planar:
-        rows[name] = lambda pairs, name=name: _peer(pairs, name, options.seed, options.threads)
+        rows[name] = lambda pairs, name=name: peer_found(pairs, name, options.seed, options.threads)
     for name in models:
         method = load(name).method
         for stages, words in _stages(method).items():
@@ -128,14 +128,14 @@ def _stages(method) -> dict[int | None, str]:
     return {1: "G1 only", None: "whole"} if hasattr(method, "g1") else {None: "whole"}
 
 
-def _started(pair: SlicePair) -> Found:
+def by_moments(pair: SlicePair) -> Found:
     started = time.perf_counter()
     bodies = body_points(pair.fixed), body_points(pair.moving)
     transform = first_alignment(pair.fixed, pair.moving, "moments", *bodies)
     return Found(transform, time.perf_counter() - started)
 
 
-def _peer(pairs: list[SlicePair], name: str, seed: int, threads: int) -> list[Found]:
+def peer_found(pairs: list[SlicePair], name: str, seed: int, threads: int) -> list[Found]:
     done = run_peer(name, [(pair.fixed, pair.moving) for pair in pairs], seed, threads)
     return [Found(result.transform, result.seconds) for result in done.results]
 
@@ -150,7 +150,7 @@ def network(pairs: list[SlicePair], method, stages: int | None, begin: str, devi
     found = []
     for n, pair in enumerate([pairs[0], *pairs]):  # the first one warms up and is not kept
         started = time.perf_counter()
-        first = _started(pair).transform if begin == "moments" else Affine.identity(2)
+        first = by_moments(pair).transform if begin == "moments" else Affine.identity(2)
         moving = pair.moving if begin == "none" else resample(pair.moving, pair.fixed.grid, first)
         batch = [
             image.tensor[None].to(place).contiguous(memory_format=torch.channels_last) for image in (pair.fixed, moving)
