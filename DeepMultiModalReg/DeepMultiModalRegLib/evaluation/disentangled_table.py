@@ -191,7 +191,8 @@ group, of those that show at least {SHOWN} of caudate, putamen and thalamus, lef
 more in both images. Dice: mean over these structures, then over slices. Known warps: both images of one person
 (BrainWeb with AAL labels, simulated; newborns 05 and 20 of ALBERT), the moving one under
 {in_words(options.deformation)}. Two people: one modality of one newborn, the other of the other, brought together by
-an affine transform in three dimensions, then in a random pose in the plane. error: against the known transform, inside the head. Ours starts from
-moments; one network serves both directions. Peers: antspyx SyN with Mattes mutual information, elastix rigid, affine
-and B-spline with Mattes mutual information, both with an affine stage of their own. seconds: one pair at a time.
+an affine transform in three dimensions, then in a random pose in the plane. error: against the known transform, inside
+the head. Ours starts from moments; one network serves both directions. Peers: antspyx SyN with Mattes mutual
+information, elastix rigid, affine and B-spline with Mattes mutual information, both with an affine stage of their own.
+seconds: one pair at a time.
 """
