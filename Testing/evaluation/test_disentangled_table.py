@@ -10,6 +10,7 @@ import torch
 from DeepMultiModalRegLib.core import Affine, Grid, Image
 from DeepMultiModalRegLib.evaluation import disentangled_table
 from DeepMultiModalRegLib.evaluation.command import main
+from DeepMultiModalRegLib.evaluation.content_agreement import content_agreement
 from DeepMultiModalRegLib.evaluation.slice_pairs import SlicePair
 from DeepMultiModalRegLib.evaluation.structures import overlap, pairs_that_show, shown
 
@@ -76,3 +77,23 @@ def test_the_command_prints_tables_tests_and_the_paper_s_figures_and_keeps_its_r
     row = next(line for line in text.splitlines() if line.startswith("| elastix-bspline |"))
     assert 0.5 < float(row.split("|")[3]) < 1
     assert main(command) == 0 and len(calls) == 12
+
+
+def test_contents_agree_where_images_do_and_less_the_further_they_are_apart():
+    class Grey:
+        def eval(self):
+            return self
+
+        def features(self, fixed, moving):
+            return tuple(torch.cat([x, x.roll(3, -1) - 0.2, 0.3 - x], 1) for x in (fixed, moving))
+
+    noise = torch.nn.functional.avg_pool2d(torch.rand(4, 1, 36, 36, generator=torch.Generator().manual_seed(0)), 5, 1)
+    pairs = []
+    for n in range(4):
+        grey = Image(noise[n], GRID)
+        pairs.append(replace(pair(name=str(n)), fixed=grey, moving=grey, mask=torch.ones(32, 32, dtype=torch.bool)))
+    rows = {row["images"]: row for row in content_agreement(Grey(), pairs)}
+    assert rows["aligned"]["cosine"] == pytest.approx(1) and rows["aligned"]["l1"] == pytest.approx(0)
+    moved = [rows[words]["l1"] for words in rows if words.startswith("moved")]
+    assert len(moved) == 4 and 0 < moved[0] < moved[1] < moved[2]
+    assert rows["another slice"]["cosine"] < rows["as given"]["cosine"] == pytest.approx(1)

@@ -16,6 +16,7 @@ from ..core import RegistrationError, resample
 from ..engine import find, load, register
 from . import pictures, table
 from .cases import data_folder
+from .content_agreement import content_agreement
 from .dice import mean
 from .displacement import summary, transform_errors
 from .experiment import written
@@ -48,6 +49,7 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     both = [row for row in rows if "error" not in row]
     parts = [facts_in_words(facts), _explained(options), "### All slices, both directions\n", _table(both)]
     parts += [_tests(both, models), _paper(), _each(both)]
+    parts += [_contents(name, options) for name in models if hasattr(load(name).method, "features")]
     for group in dict.fromkeys(row["group"] for row in rows):
         parts.append(f"### {group}\n\n" + _table([row for row in rows if row["group"] == group]))
     table.write_csv(rows, options.out / "table.csv")
@@ -176,6 +178,17 @@ def _tests(rows: list[dict], models: list[str]) -> str:
             cells = [ours, other, str(len(cases)), f"{found.median:+.3f}", str(better), f"{found.p:.2g}"]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _contents(name: str, options) -> str:
+    """How far a model's contents of both modalities agree."""
+    lines = [f"### Contents of T1 and T2: {name}\n"]
+    for kind in ("brainweb", "albert"):
+        pairs = slice_pairs(data_folder(options.data), options.slices, options.seed, source=SOURCES[kind])
+        rows = content_agreement(load(name).method, pairs)
+        columns = {"cosine": ("cosine", 3), "l1": ("L1", 3)}
+        lines.append(f"{KINDS[kind]}, {len(pairs)} slices:\n\n" + table.markdown(rows, ("images",), columns))
+    return "\n".join(lines)
 
 
 def _paper() -> str:
