@@ -3,6 +3,7 @@ in its stage."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from methods.test_disentangled import SETTINGS, Known
 from training.test_pairs import sampler
@@ -17,9 +18,9 @@ TRANSLATOR = {name: 1.0 for name in (*PUBLISHED, "agreement", "likeness")}
 REGISTRATION = {name: 1.0 for name in ("content", "squared", "smoothness", "overlap", "distance")}
 
 
-def objective(**changes) -> DisentangledObjective:
+def objective(dimension: int = 2, **changes) -> DisentangledObjective:
     torch.manual_seed(0)
-    method = build("disentangled", 2, SETTINGS)
+    method = build("disentangled", dimension, SETTINGS)
     weights = {"translator": {**TRANSLATOR, **changes}, "registration": REGISTRATION}
     return DisentangledObjective(method, weights, width=4)
 
@@ -89,8 +90,10 @@ def test_every_network_of_the_translator_learns_and_both_discriminators_take_the
     assert o.method.translator.stored.abs().sum() > 0
 
 
-def test_registration_teaches_r_alone_in_both_directions_at_once():
-    o, b = objective(), batch(2, both_ways=True)
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_registration_teaches_r_alone_in_both_directions_at_once(dimension):
+    o = objective(dimension)
+    b = batch(2, both_ways=True) if dimension == 2 else Draws(sampler((16, 24, 16)), 0, 0, 2, 3, True)[0]
     assert torch.equal(b.backward[:2], ~b.backward[2:])
     o.method.requires_grad_(False)
     trained = o.trained("registration").requires_grad_(True)
@@ -113,3 +116,15 @@ def test_images_that_lie_on_each_other_cost_less_than_displaced_ones():
     o.field[:, 0] = 3.0  # voxels of the full lattice
     met = o.terms("registration", b, torch.Generator())
     assert met["content"] < 0.1 * apart["content"] and met["squared"] < 0.1 * apart["squared"]
+
+
+@pytest.mark.parametrize("stage", ["coarse", "translator", "registration"])
+def test_each_stage_trains_its_own_networks_and_no_other(stage):
+    o = objective(adversarial=0.0)
+    o.weights["coarse"] = {"information": 0.1, "smoothness": 0.2, "distance": 0.3}
+    o.method.requires_grad_(False)
+    o.trained(stage).requires_grad_(True)
+    o.loss(stage, o.terms(stage, batch(), torch.Generator().manual_seed(0))).backward()
+    learned = {name for name, p in o.method.named_parameters() if p.grad is not None}
+    part = {"coarse": "registration.levels", "translator": "translator", "registration": "registration.fine"}[stage]
+    assert learned == {name for name, _ in o.method.named_parameters() if name.startswith(part)}

@@ -18,7 +18,7 @@ from DeepMultiModalRegLib.training.train import CONFIGS, OBJECTIVES, data_folder
 # those of pairs; a pose network is trained on single images and has a schema of its own
 PAIRED = [p for p in sorted(CONFIGS.glob("*.yaml")) if yaml.safe_load(p.read_text())["method"] in OBJECTIVES]
 LAST = {
-    "disentangled": {("translator", "registration")},
+    "disentangled": {("translator", "registration"), ("registration", "registration")},  # in 3D likewise
     "hierarchical": {("g1", "g3")},
     "innreg": {("translator", "registration"), ("registration", "registration")},  # in 3D likewise
     "nemar": {("translator", "together"), ("registration", "registration")},  # in 3D the translator is the 2D one

@@ -16,15 +16,19 @@ from torch.nn import functional as F
 from ..methods.disentangled import Disentangled
 from ..networks.discriminator import ScaledDiscriminator, least_squares
 from ..networks.disentangling import enlarged
+from ..networks.planewise import AXES, slices_along
 from ..networks.warp import enlarge, warp
 from .batch import Batch
-from .field_terms import HEAD, field_terms
+from .field_terms import HEAD, field_terms, informed_terms
 
+SOME = 4  # of a volume's slices one in so many is judged: neighbours are alike
 BACKGROUND = 0.2  # share of a voxel of air, beside one of the head, in what a translation is judged by
 
 
 class DisentangledObjective:
-    """weights: {stage: {term: weight}} for the stages translator and registration. A term without a weight is left out.
+    """weights: {stage: {term: weight}} for the stages translator, registration (the level that sees content and the
+    translated image) and coarse (the levels before it, which mostly begin trained and stay). A term without a weight is
+    left out.
 
     Terms of the translator: reconstruction, latent_content, latent_style, cross_cycle, adversarial, agreement (of
     contents along a known field), likeness (of translated images to real ones along it). Of the registration: content,
@@ -35,20 +39,28 @@ class DisentangledObjective:
         self, method: Disentangled, weights: dict[str, dict[str, float]], width: int = 16, rate: float = 2e-4
     ) -> None:
         self.method, self.weights = method, weights
-        self.stages = ("translator", "registration")
+        self.stages = ("coarse", "translator", "registration")
         self.critic = nn.ModuleList(ScaledDiscriminator(2, 1, width) for _ in range(2))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate, betas=(0.5, 0.999))
 
     def trained(self, stage: str) -> nn.Module:
         """The network that this stage trains; the others are frozen."""
-        return self.method.translator if stage == "translator" else self.method.registration.fine
+        registration = self.method.registration
+        if stage == "coarse":
+            return nn.ModuleList(part for part in (registration.levels, registration.last) if part is not None)
+        return self.method.translator if stage == "translator" else registration.fine
 
     def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
         return sum(self.weights[stage][name] * value for name, value in terms.items())
 
     def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every term of a stage's loss that has a weight, unweighted."""
-        terms = (self._translator if stage == "translator" else self._registration)(batch)
+        if stage == "coarse":
+            terms = informed_terms(self.method.registration, batch, generator)
+        elif stage == "translator":
+            terms = self._translator(batch)
+        else:
+            terms = self._registration(batch, generator)
         return {name: value for name, value in terms.items() if name in self.weights[stage]}
 
     def _translator(self, batch: Batch) -> dict[str, Tensor]:
@@ -93,9 +105,9 @@ class DisentangledObjective:
             "likeness": _distance(seen, batch.fixed, inside) + _distance(as_moving, warped, inside),
         }
 
-    def _registration(self, batch: Batch) -> dict[str, Tensor]:
-        method, t = self.method, self.method.translator
-        registration, shape = method.registration, batch.fixed.shape[2:]
+    def _registration(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        method, shape = self.method, batch.fixed.shape[2:]
+        registration = method.registration
         with torch.no_grad():
             u0 = registration.coarse(batch.fixed, batch.moving)
             full = enlarge(u0, shape)
@@ -103,15 +115,24 @@ class DisentangledObjective:
         velocity, _ = method.fine_velocity(batch.fixed, batch.moving, aligned, full, batch.backward)
         whole = registration.finished(u0, velocity, shape)
         terms = field_terms(batch, whole, velocity)
-        warped = terms.pop("warped")
+        return {**terms, **self._met(batch.fixed, terms.pop("warped"), batch.backward, generator)}
+
+    def _met(self, fixed: Tensor, warped: Tensor, second: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """The contents' and the translated image's distances; of volumes, on slices of one plane drawn. second: (N,)
+        whether the warped image is of the second modality."""
+        t = self.method.translator
+        if fixed.dim() == 5:
+            axis = AXES[int(torch.randint(len(AXES), (), generator=generator, device=generator.device))]
+            some = tuple(slice(None, None, SOME) if a == axis else slice(None) for a in range(5))
+            fixed, warped = slices_along(fixed[some], axis), slices_along(warped[some], axis)
+            second = second.repeat_interleave(len(fixed) // len(second))
         with torch.no_grad():
-            content, style = t.content(batch.fixed, ~batch.backward), t.style(batch.fixed, ~batch.backward)
-        reached = t.content(warped, batch.backward)
-        seen = t.decoded(reached, style, ~batch.backward)
-        inside = ((batch.fixed > HEAD) | (warped.detach() > HEAD)).float()
-        terms["content"] = F.l1_loss(reached, content)
-        terms["squared"] = ((seen - batch.fixed).square() * inside).sum() / inside.sum().clamp(min=1)
-        return terms
+            content, style = t.content(fixed, ~second), t.style(fixed, ~second)
+        reached = t.content(warped, second)
+        seen = t.decoded(reached, style, ~second)
+        inside = ((fixed > HEAD) | (warped.detach() > HEAD)).float()
+        squared = ((seen - fixed).square() * inside).sum() / inside.sum().clamp(min=1)
+        return {"content": F.l1_loss(reached, content), "squared": squared}
 
     def _adversarial(self, real: Tensor, fake: Tensor, n: int) -> Tensor:
         """The translator's part; the discriminators take their own step first. Rows 0 to n - 1: the first modality."""
