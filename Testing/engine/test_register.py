@@ -10,7 +10,7 @@ import torch
 from fakes import Breaking, Constant, Wavy, model_of, phantom
 from lattices import make_grid, rotation
 
-from DeepMultiModalRegLib.core import Cancelled, Image, MemoryShortage, split
+from DeepMultiModalRegLib.core import Cancelled, Image, InputError, MemoryShortage, split
 from DeepMultiModalRegLib.engine import register
 
 GRID = make_grid((36, 32, 28), (2, 2.2, 2), (-30, 20, 10), rotation(5, -4, 8))
@@ -172,6 +172,23 @@ def test_the_translated_image_is_the_methods_on_the_fixed_lattice_in_the_fixed_i
 def test_a_model_that_renders_nothing_says_so():
     result = register(FIXED, MOVING, model_of(Wavy(3)), translated=True)
     assert result.translated is None and any("renders no translated image" in w for w in result.report["warnings"])
+
+
+def test_a_translated_image_in_the_stored_style_is_the_method_s_or_the_report_says_that_it_keeps_none():
+    class Keeping(Constant):
+        keeps_styles = True
+        asked = []
+
+        def forward(self, fixed, moving, translate=False):
+            Keeping.asked.append(translate)
+            return super().forward(fixed, moving, bool(translate))
+
+    result = register(FIXED, MOVING, model_of(Keeping(0.0, 0.0, 0.0)), translated="stored")
+    assert result.translated is not None and Keeping.asked == ["stored"] and not result.report["warnings"]
+    result = register(FIXED, MOVING, model_of(Constant(0.0, 0.0, 0.0)), translated="stored")
+    assert result.translated is not None and any("keeps no style" in w for w in result.report["warnings"])
+    with pytest.raises(InputError, match="True or 'stored'"):
+        register(FIXED, MOVING, model_of(Wavy(3)), translated="mine")
 
 
 OUT_OF_MEMORY = RuntimeError(

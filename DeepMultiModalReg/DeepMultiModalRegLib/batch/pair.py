@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..core import Image, InputError, Transform
 from ..engine import register
+from ..engine.registration import STORED
 from ..engine.warping import warp
 from ..io import Picture, PixelInfo
 
@@ -44,6 +45,8 @@ class Pair:
         none, and a warning in the report."""
         options, fixed, moving = self.options, self.fixed, self.moving
         wants_translated, wants_volume = options.output_translated is not None, options.output_volume is not None
+        if wants_translated and getattr(options, "translated_style", "fixed") == STORED:
+            wants_translated = STORED
         result = register(
             fixed.image, moving.image, options.model, self.start, options.refine, options.device, options.seed,
             *self.masks, progress=progress, cancelled=cancelled, fill=options.fill,

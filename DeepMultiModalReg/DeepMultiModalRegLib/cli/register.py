@@ -50,6 +50,8 @@ def add_arguments(subparsers, common: argparse.ArgumentParser, _arguments) -> No
     add("--output-inverse", type=Path, metavar="FILE", help="the inverse transform")
     add("--output-volume", type=Path, metavar="FILE", help="the moving image on the fixed one, in its own pixel type")
     add("--output-translated", type=Path, metavar="FILE", help="the same rendered in the fixed image's modality")
+    add("--translated-style", choices=("fixed", "stored"), default="fixed", help="of the translated image: the fixed "
+        "image's own, or the usual one of its modality, which some models keep")  # fmt: skip
     add("--output-labels", type=Path, metavar="FILE", help="the label map on the fixed image (nearest neighbour)")
     add("--report", type=Path, metavar="FILE", help="JSON: versions, parameters, times, memory, similarity, warnings")
     add("--progress", action="store_true", help="print progress on stderr even where nobody watches")

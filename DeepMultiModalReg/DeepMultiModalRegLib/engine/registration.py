@@ -29,6 +29,7 @@ from .start import NETWORK, begin, pose_base
 from .warping import warp
 from .working import working_lattice
 
+STORED = "stored"  # see methods.disentangled
 WORSE_START = 0.005  # loss of NMI by the start that is worth a word
 
 
@@ -45,7 +46,7 @@ def register(
     progress: Progress | None = None,
     cancelled: CancelledCheck | None = None,
     fill: float | None = None,
-    translated: bool = False,
+    translated: bool | str = False,
     inverse: bool = False,
     modalities: tuple[str, str] | None = None,
     refine_by: str = "mind",
@@ -59,8 +60,9 @@ def register(
     gained. refine_by: mind | mi | ncc | model, see engine.refine.
     device: auto | cpu | cuda | cuda:N | mps. fixed_mask, moving_mask: on any lattice, above zero counts.
     progress(fraction, step); cancelled() -> bool, asked between steps and batches. fill: intensity outside the moving
-    image, guessed if None. translated, inverse: also deliver these. modalities: of fixed and moving, helps the choice
-    of a model.
+    image, guessed if None. translated, inverse: also deliver these; translated may be "stored": not in the style of
+    this fixed image but in the usual one of its modality, where the model keeps such. modalities: of fixed and moving,
+    helps the choice of a model.
 
     The same input gives the same result; nothing of one call is left for the next. Raises InputError, MemoryShortage,
     Cancelled, each a sentence with cause and remedy.
@@ -99,6 +101,8 @@ def _register(
     with stages.step("checking", 0.0, 0.05):
         check_measure(refine_by)
         check_steps(refine)
+        if translated not in (False, True, STORED):
+            raise InputError(f"The translated image is asked for by True or '{STORED}', not {translated!r}.")
         place = choose_device(device)
         reset_peak(place)
         check_pair(fixed, moving)
@@ -170,6 +174,8 @@ def _register(
         rendered = _rendered(run, inner, fixed, fills[0]) if translated else None
         if translated and rendered is None:
             warnings.append(f"The model '{chosen.name}' renders no translated image.")
+        elif translated == STORED and not getattr(chosen.method, "keeps_styles", False):
+            warnings.append(f"The model '{chosen.name}' keeps no style; it rendered the translated image as ever.")
     with stages.step("report", 0.95, 1.0):
         lattice = fixed.grid if working is None else working.grid
         looked = refine > 0 and isinstance(seen, Composite) and torch.linalg.det(seen.affine.linear) > 0

@@ -31,6 +31,8 @@ class Disentangled(Method):
     contents are averaged. levels, last, fine, steps: methods.matching.FieldNetwork.
     """
 
+    keeps_styles = True  # it can translate without a partner: see networks.disentangling
+
     def __init__(
         self,
         dimension: int,
