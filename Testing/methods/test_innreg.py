@@ -9,6 +9,7 @@ from fakes import model_of, phantom
 from DeepMultiModalRegLib.core import Grid
 from DeepMultiModalRegLib.engine import register
 from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.networks.sorter import Sorter
 from DeepMultiModalRegLib.networks.warp import warp
 
 LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
@@ -25,6 +26,13 @@ class Gamma(torch.nn.Module):
 
     def forward(self, image, inverse=False):
         return 1 - image.square() if inverse else (1 - image).clamp(min=0).sqrt()
+
+
+class Brightness(torch.nn.Module):
+    """The second modality is the brighter one."""
+
+    def forward(self, slices):
+        return slices.mean((1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -52,12 +60,28 @@ def test_an_untrained_network_begins_near_the_identity(dimension, shape, setting
 def test_the_way_of_translation_is_found_from_the_images(backward, shape):
     method = innreg(len(shape))
     method.translator = Gamma()
-    moving = torch.nn.functional.interpolate(torch.rand(3, 1, *[4] * len(shape)), shape)  # smooth, as images are
-    fixed = method.translator(moving, backward)
-    assert method.backward_fits(fixed, moving).tolist() == [backward] * 3
+    method.sorter = Brightness()
+    bright, dark = 0.6 + 0.4 * torch.rand(3, 1, *shape), 0.4 * torch.rand(3, 1, *shape)
+    fixed, moving = (dark, bright) if backward else (bright, dark)
+    assert method.second_moves(fixed, moving).tolist() == [backward] * 3
     with torch.no_grad():
         translated = method(fixed, moving, translate=True).translated
-    assert torch.allclose(translated, fixed, atol=1e-6)
+    assert torch.allclose(translated, method.translator(moving, backward), atol=1e-6)
+
+
+def test_the_sorter_learns_to_tell_two_modalities_apart_and_ignores_the_air():
+    torch.manual_seed(0)
+    sorter = Sorter()
+    optimizer = torch.optim.Adam(sorter.parameters(), 1e-2)
+    for _ in range(60):
+        first, second = 0.2 + 0.2 * torch.rand(8, 1, 16, 16), 0.5 + 0.2 * torch.rand(8, 1, 16, 16)
+        optimizer.zero_grad()
+        torch.nn.functional.softplus(sorter(first) - sorter(second)).mean().backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert (sorter(second) > sorter(first)).all()
+        around = [torch.nn.functional.pad(x, [16] * 4) for x in (first, second)]
+        assert (sorter(around[1]) > sorter(around[0])).all()
 
 
 def test_a_mixed_batch_is_translated_each_its_own_way():

@@ -13,6 +13,7 @@ from DeepMultiModalRegLib.training.draws import Draws
 from DeepMultiModalRegLib.training.innreg import BACKGROUND, InnregObjective
 
 WEIGHTS = {
+    "direction": {"direction": 1.0},
     "coarse": {"information": 0.1, "smoothness": 0.2, "overlap": 1.0, "distance": 0.3},
     "translator": {"there": 1.0, "back": 1.0, "barrier": 0.05, "threshold": 0.1},
     "registration": {
@@ -29,7 +30,7 @@ def batch(size: int = 3):
     return Draws(sampler((32, 32)), 0, 0, size, 3, False)[0]
 
 
-@pytest.mark.parametrize("stage", ["coarse", "translator", "registration"])
+@pytest.mark.parametrize("stage", ["direction", "coarse", "translator", "registration"])
 def test_a_stage_trains_its_own_network_and_no_other(stage):
     o = objective()
     o.method.requires_grad_(False)
@@ -37,6 +38,7 @@ def test_a_stage_trains_its_own_network_and_no_other(stage):
     o.loss(stage, o.terms(stage, batch(), torch.Generator().manual_seed(0))).backward()
     moved = {name for name, p in o.method.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     parts = {"coarse": ("registration.levels", "registration.last"), "translator": ("translator",)}
+    parts["direction"] = ("sorter",)
     its = parts.get(stage, ("registration.fine",))
     assert moved and all(name.startswith(its) for name in moved)
     assert own == {id(p) for name, p in o.method.named_parameters() if name.startswith(its)}

@@ -33,7 +33,7 @@ def test_shipped_configurations_are_valid_and_name_what_exists(path: Path):
     objective = OBJECTIVES[config["method"]](method, config["weights"])
     stages = [stage["network"] for stage in config["training"]["stages"]]
     assert set(stages) == set(config["weights"]) <= set(objective.stages)
-    first = stages[1] if stages[0] in ("coarse", "levels") else stages[0]
+    first = next(stage for stage in stages if stage not in ("direction", "coarse", "levels"))
     assert (first, stages[-1]) in LAST[config["method"]], "each network is trained on what those before it give"
     for recipe in config["recipes"]:
         assert all(n % method.multiple == 0 for n in recipe["shape"])

@@ -11,16 +11,17 @@ from torch import Tensor
 
 from ..networks.invertible import InvertibleTranslator
 from ..networks.planewise import Planewise
+from ..networks.sorter import Sorter, most
 from ..networks.warp import enlarge, halve, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork, rendered_velocity
 
-JUDGED = 4  # slices at most by which the direction of translation is found
-HEAD = 0.02  # grey level above which a voxel counts as head
+JUDGED = 8  # slices at most by which the direction of translation is found
 
 
 class Innreg(Method):
-    """T and R in 2D or 3D. Every image is of one of two modalities; which of them is found from the images.
+    """T and R in 2D or 3D. Every image is of one of two modalities; which of the two a small network says (the paper is
+    told).
 
     blocks, growth, side, frugal: of the translator (networks.invertible). planewise: in 3D, the 2D translator applied
     to axial, coronal and sagittal slices, and the mean of the three. levels, last, fine, steps: of the registration
@@ -54,6 +55,7 @@ class Innreg(Method):
             self.translator = TwoResidual(inner, blocks, growth)
         if planewise and self.translator is not None:
             self.translator = Planewise(self.translator)
+        self.sorter = Sorter()
         self.registration = FieldNetwork(dimension, levels, fine, steps, last)
         self.multiple = self.registration.multiple
 
@@ -64,7 +66,7 @@ class Innreg(Method):
         if stages == 1:
             return MethodOutput(full)
         aligned = warp(moving, full)
-        backward = self.backward_fits(fixed, aligned)
+        backward = self.second_moves(fixed, moving)
         rendered = self.translation(moving, backward)
         velocity = rendered_velocity(self.registration.fine, fixed, aligned, warp(rendered, full))
         whole = self.registration.finished(u0, velocity, fixed.shape[2:])
@@ -83,19 +85,17 @@ class Innreg(Method):
         return out
 
     @torch.no_grad()
-    def backward_fits(self, fixed: Tensor, aligned: Tensor) -> Tensor:
-        """(N,) the same answer for all: whether the inverse, rather than T, makes the aligned moving look like the
-        fixed. Judged on the slices that show most, at half the resolution: grey levels are all that counts."""
+    def second_moves(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """(N,) the same answer for all: whether the moving image, rather than the fixed one, is of the second modality,
+        so that T's inverse leads to the fixed's. By the slices that show most; of volumes, axial ones."""
         count = fixed.shape[0]
         if self.translator is None:
             return torch.zeros(count, dtype=torch.bool, device=fixed.device)
-        most = fixed.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
-        seen = [halve(image[most]) for image in (aligned, fixed)]
-        errors = []
-        for inverse in (False, True):
-            difference = (self.translator(seen[0], inverse) - seen[1]).abs()
-            errors.append(float(difference[seen[1] > HEAD].double().mean().nan_to_num()))
-        return torch.full((count,), errors[1] < errors[0], dtype=torch.bool, device=fixed.device)
+        scores = []
+        for image in (fixed, moving):
+            slices = image if self.dimension == 2 else image[0, 0, :, None]
+            scores.append(float(self.sorter(halve(slices[most(slices, JUDGED)])).mean()))
+        return torch.full((count,), scores[1] > scores[0], dtype=torch.bool, device=fixed.device)
 
 
 class TwoResidual(torch.nn.Module):

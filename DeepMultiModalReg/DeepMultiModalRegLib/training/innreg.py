@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..losses.barrier import information_barrier
 from ..losses.mutual_information import mutual_information
 from ..methods.innreg import Innreg
 from ..methods.matching import rendered_velocity
-from ..networks.warp import enlarge, warp
+from ..networks.warp import enlarge, halve, warp
 from .batch import Batch
 from .field_terms import HEAD, field_terms, informed_terms
 
@@ -22,13 +23,13 @@ BACKGROUND = 0.2  # share of a pixel of air, beside one of the head, in what a t
 
 
 class InnregObjective:
-    """weights: {stage: {term: weight}} for the stages translator, registration (the level that sees the translated
-    image) and coarse (the levels before it, which mostly begin trained and stay); `threshold` beside the terms is the
-    barrier's, in nats."""
+    """weights: {stage: {term: weight}} for the stages direction (which image is of which modality), translator,
+    registration (the level that sees the translated image) and coarse (the levels before it, which mostly begin trained
+    and stay); `threshold` beside the terms is the barrier's, in nats."""
 
     def __init__(self, method: Innreg, weights: dict[str, dict[str, float]]) -> None:
         self.method, self.weights = method, weights
-        self.stages = ("coarse", "translator", "registration")
+        self.stages = ("direction", "coarse", "translator", "registration")
 
     @property
     def translator(self) -> nn.Module | None:
@@ -40,17 +41,24 @@ class InnregObjective:
         registration = self.method.registration
         if stage == "coarse":
             return nn.ModuleList(part for part in (registration.levels, registration.last) if part is not None)
-        return self.method.translator if stage == "translator" else registration.fine
+        own = {"direction": self.method.sorter, "translator": self.method.translator}
+        return own.get(stage, registration.fine)
 
     def terms(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every term of a stage's loss, unweighted."""
         if stage == "coarse":
             return informed_terms(self.method.registration, batch, generator)
-        return (self._translator if stage == "translator" else self._registration)(batch, generator)
+        kinds = {"direction": self._direction, "translator": self._translator, "registration": self._registration}
+        return kinds[stage](batch, generator)
 
     def loss(self, stage: str, terms: dict[str, Tensor]) -> Tensor:
         weights = self.weights[stage]
         return sum(weights[name] * value for name, value in terms.items() if name in weights)
+
+    def _direction(self, batch: Batch, _generator: torch.Generator) -> dict[str, Tensor]:
+        """How surely the image of the second modality is told from the other one."""
+        scores = [self.method.sorter(halve(image)) for image in (batch.fixed, batch.moving)]
+        return {"direction": F.binary_cross_entropy_with_logits(scores[1] - scores[0], batch.backward.float())}
 
     def _translator(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
