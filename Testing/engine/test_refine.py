@@ -6,14 +6,16 @@ import json
 
 import pytest
 import torch
-from fakes import Constant, Wavy, model_of, phantom
+from fakes import Constant, Wavy, model_of
 from lattices import make_grid, random_image, rotation, smooth_field
+from textures import textured, warped_pair
 
 from DeepMultiModalRegLib.core import Affine, Cancelled, DenseField, Image, InputError, folds, resample
 from DeepMultiModalRegLib.engine import refine as refine_module
 from DeepMultiModalRegLib.engine import register
 from DeepMultiModalRegLib.engine.body import body_points
 from DeepMultiModalRegLib.engine.chain import chained
+from DeepMultiModalRegLib.engine.correction import corrected
 from DeepMultiModalRegLib.engine.network import Pair
 from DeepMultiModalRegLib.engine.refine import refine
 from DeepMultiModalRegLib.engine.refinement.root import Root, rooted
@@ -21,24 +23,6 @@ from DeepMultiModalRegLib.engine.refinement.root import Root, rooted
 VOLUME = make_grid((40, 36, 34), (2, 2.2, 2.1), (-30, 20, 10), rotation(15, -14, 28))
 PLANE = make_grid((64, 56), (1, 1.2), (-30, 20), rotation(20))
 STILL = {2: Constant(0.0, 0.0), 3: Constant(0.0, 0.0, 0.0)}
-
-
-def textured(grid) -> Image:
-    """The phantom with a fine pattern inside: on smooth balls a point could slide along its surface unseen."""
-    lump = phantom(grid)
-    pattern = torch.randn(1, 1, *grid.shape, generator=torch.Generator().manual_seed(7))
-    pool = torch.nn.functional.avg_pool3d if grid.dimension == 3 else torch.nn.functional.avg_pool2d
-    for _ in range(2):
-        pattern = pool(pattern, 3, 1, 1)
-    return lump.with_tensor(lump.tensor * (1 + 0.4 * (pattern[0] / pattern.std()).clamp(-2, 2)).clamp(min=0))
-
-
-def warped_pair(grid, size_mm: float = 3.0):
-    """(fixed, moving, truth): the fixed image is the other contrast of the moving one, under a known field."""
-    moving, truth = textured(grid), smooth_field(grid, size_mm)
-    seen = resample(moving, grid, truth)
-    # another modality: a grey scale that rises and falls
-    return seen.with_tensor((seen.tensor * (1500 - seen.tensor)).clamp(min=0) / 600), moving, truth
 
 
 def error(transform, truth, grid, fixed: Image) -> float:
@@ -96,6 +80,7 @@ def test_it_goes_on_from_the_method_s_field():
 def refined_error(fixed: Image, moving: Image, truth, root: Root) -> float:
     """Mean mm in the body after refining from a root."""
     pair = Pair(fixed, moving, None, None, 0.0, 0.0)
+    root = corrected(pair, root, body_points(fixed))
     found, _ = refine(pair, root, False, 20, torch.device("cpu"))
     return error(chained(root.base, found.field), truth, fixed.grid, fixed)
 
@@ -248,7 +233,7 @@ def test_the_refinement_can_be_stopped_between_steps():
 
 
 def test_where_memory_is_short_it_works_on_a_coarser_lattice_and_says_so(monkeypatch):
-    real, calls = refine_module._seen, []
+    real, calls = refine_module.seen_pair, []
 
     def breaking(*given):
         calls.append(given)
@@ -256,7 +241,40 @@ def test_where_memory_is_short_it_works_on_a_coarser_lattice_and_says_so(monkeyp
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
         return real(*given)
 
-    monkeypatch.setattr(refine_module, "_seen", breaking)
+    monkeypatch.setattr(refine_module, "seen_pair", breaking)
     fixed, moving, _ = warped_pair(VOLUME)
     result = register(fixed, moving, model_of(STILL[3]), start="none", refine=3)
     assert any("refinement worked on a lattice 1.3 times coarser" in w for w in result.report["warnings"])
+
+
+def test_it_is_the_same_bits_on_any_number_of_threads(monkeypatch):
+    for place in ("reading.CHUNK", "objective.CHUNK", "features.SLAB_VOXELS"):  # else a small pair is one piece
+        monkeypatch.setattr(f"DeepMultiModalRegLib.engine.refinement.{place}", 4000)
+    fixed, moving, _ = warped_pair(VOLUME)
+    before, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            found.append(register(fixed, moving, model_of(STILL[3]), start="none", refine=5).transform)
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert torch.equal(other.affine.matrix, found[0].affine.matrix)
+        assert torch.equal(other.dense.field.tensor, found[0].dense.field.tensor)
+
+
+def test_only_where_it_is_refined_a_method_may_be_rough():
+    class Hasty(Constant):
+        def rough(self, fixed, moving):
+            self.asked = True
+            return self(fixed, moving)
+
+    fixed, moving, _ = warped_pair(VOLUME)
+    for settings, expected in (
+        ({}, False), ({"refine": 1}, True), ({"refine": 1, "translated": True}, False),
+        ({"refine": 1, "refine_by": "ncc"}, False),
+    ):  # fmt: skip
+        method = Hasty(0.0, 0.0, 0.0)
+        register(fixed, moving, model_of(method), start="none", **settings)
+        assert hasattr(method, "asked") is expected

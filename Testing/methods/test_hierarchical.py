@@ -151,3 +151,13 @@ def test_a_last_level_of_g1_adds_to_the_levels_before_it():
     with torch.no_grad():
         coarse = method(fixed, moving, stages=1).displacement
     assert torch.allclose(coarse, torch.tensor(0.5 * 4 + 0.25 * 2 + 1.0 * 2), atol=1e-4)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_what_will_be_refined_is_the_coarse_field_alone(dimension):
+    method, shape = tiny(dimension), SHAPES[dimension]
+    images = smooth((1, *shape), 1, 1.0), smooth((1, *shape), 2, 1.0)
+    with torch.no_grad():
+        out, coarse = method.rough(*images), method(*images, stages=1)
+        assert torch.equal(out.displacement, coarse.displacement) and out.translated is None
+        assert not torch.allclose(out.displacement, method(*images).displacement, atol=1e-3)

@@ -8,10 +8,11 @@ from torch import Tensor
 from .errors import InputError
 from .grid import Grid, affine_points
 from .image import Image
+from .parallel import each
 from .sampling import sample
 from .transform import Transform, split
 
-SLAB_VOXELS = 1 << 21  # positions held at once: keeps a 512x512x400 target from needing gigabytes of coordinates
+SLAB_VOXELS = 1 << 19  # positions held at once by a thread: a target of 512x512x400 would need gigabytes of them
 
 
 def resample(
@@ -30,15 +31,13 @@ def resample(
     to_index = image.grid.inverse_matrix @ affine.matrix
     whole = to_index @ grid.matrix
     rows = max(1, SLAB_VOXELS // max(1, grid.voxels // grid.shape[0]))
-    slabs = [
-        sample(
-            tensor,
-            _positions(whole, to_index, dense, grid, first, min(rows, grid.shape[0] - first), tensor.device),
-            mode,
-            fill,
-        )
-        for first in range(0, grid.shape[0], rows)
-    ]
+
+    def slab(first: int) -> Tensor:
+        count = min(rows, grid.shape[0] - first)
+        return sample(tensor, _positions(whole, to_index, dense, grid, first, count, tensor.device), mode, fill)
+
+    firsts = range(0, grid.shape[0], rows)
+    slabs = each(slab, firsts) if tensor.device.type == "cpu" else [slab(first) for first in firsts]
     return Image(slabs[0] if len(slabs) == 1 else torch.cat(slabs, 1), grid)
 
 

@@ -95,12 +95,13 @@ def run_network(
     seed: int,
     translate: bool,
     tick: Callable[[float], None],
+    rough: bool = False,
 ) -> tuple[NetworkRun, list[str]]:
     """The method's displacement on the working lattice, and warnings about what had to be changed to get it.
 
     Where memory runs out, slices go in smaller batches and volumes on a coarser lattice, at last on the CPU; where half
     precision overflows, everything is computed again in float32. Raises MemoryShortage where nothing helps. `tick`
-    takes the share done.
+    takes the share done. rough: a field that will be refined is asked for.
     """
     device = precision.device
     batch = 1
@@ -113,7 +114,7 @@ def run_network(
         try:
             seen = pair.on(working, start)
             with torch.no_grad(), _seeded(seed, device):
-                displacement, translated = _batches(method, working, seen, precision, batch, translate, tick)
+                displacement, translated = _batches(method, working, seen, precision, batch, translate, tick, rough)
         except Exception as error:
             if not is_shortage(error):
                 raise
@@ -159,8 +160,9 @@ def _cpu() -> Precision:
 
 
 def _batches(
-    method: Method, working: Working, seen: NetworkInput, precision: Precision, batch: int, translate: bool, tick
-):
+    method: Method, working: Working, seen: NetworkInput, precision: Precision, batch: int, translate: bool, tick,
+    rough: bool,
+):  # fmt: skip
     """(N, D, *network shape) displacement and (1, *shape) translated or None, on the CPU."""
     device = precision.device
     method = laid_out(method, device).eval()
@@ -170,7 +172,8 @@ def _batches(
     for first in range(0, count, batch):
         part = slice(first, first + batch)
         with precision.autocast():
-            out = method(fixed[part].to(device).contiguous(), moving[part].to(device).contiguous(), translate)
+            images = fixed[part].to(device).contiguous(), moving[part].to(device).contiguous()
+            out = method.rough(*images) if rough else method(*images, translate)
         displacements.append(out.displacement.float().cpu())
         if translate and out.translated is not None:
             translations.append(out.translated.float().cpu())

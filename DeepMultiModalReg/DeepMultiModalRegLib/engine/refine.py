@@ -10,12 +10,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..core import DenseField, Image, Transform, resample
-from .body import body_points, covered
+from ..core import DenseField, Image
+from .body import body_points
 from .memory import is_shortage, release
 from .network import Pair
 from .refinement.described import Described
 from .refinement.flow import control_shape, displacement, resized
+from .refinement.inputs import seen_pair, weights
 from .refinement.levels import MEASURES, Levels
 from .refinement.optimise import Settings, better, optimise, zero_velocity
 from .refinement.root import Root, guessed_velocity
@@ -27,6 +28,7 @@ POOL = 2  # features are averaged over so many voxels a side
 STRIDE = 2  # and the velocity's control cells cover so many of those
 SMALL = 3_000_000  # voxels of a lattice on which a last level takes the features as they are
 SMALL_STRIDE = 4
+LAST_STEPS = 2  # there: the first gains eight tenths of what many do, the second most of the rest
 COARSEST = 0.2  # of the body's radius: no level is coarser
 FEWEST = 4  # cells of the coarsest level along any axis
 FOLDED = 0.02  # percent of voxels above which the velocity is smoothed
@@ -120,15 +122,17 @@ def _refined(
         plan.append((1, 1, SMALL_STRIDE))
     finest = plan[-1][1]
     features = partial(features, spacing=working.grid.spacing[0]) if measure is MEASURES["model"] else None
-    levels = Levels(*_seen(pair, root.base, working, rendered, device), finest, measure, features)
+    levels = Levels(*seen_pair(pair, root.base, working, rendered, device), finest, measure, features)
     reached = working.coarser(finest, 1)
-    levels.weight, levels.counts = _weights(pair, root.base, reached, device)
+    levels.weight, levels.counts = weights(pair, root.base, reached, device)
     velocity, before, told = None, (1, 1), []
     for number, (factor, pool, stride) in enumerate(plan):
         objective = levels.objective(factor, pool)
         shape = objective.shape
         last = number == len(plan) - 1  # a step costs most there, and little is left to gain
-        settings = Settings(steps, stride, measure.stiffness * levels.channels, hasty=last)
+        allowed = min(steps, LAST_STEPS) if pool < POOL else steps
+        stiffness = measure.last if last else measure.stiffness
+        settings = Settings(allowed, stride, stiffness * levels.channels, hasty=last)
         if velocity is None:
             velocity = zero_velocity(levels.count, shape, stride, device)
             if root.guess is not None:  # a network may be wrong about a pair
@@ -150,34 +154,6 @@ def _refined(
         "similarity": {"before": told[-1]["objective"][0], "after": told[-1]["objective"][-1]},
         "lattice": reached.describe(), "precision": str(levels.dtype).removeprefix("torch."), "folds_percent": folded,
     })  # fmt: skip
-
-
-def _seen(pair: Pair, base: Transform, working: Working, rendered: Image | None, device) -> tuple[Tensor, Tensor]:
-    """Both images on the working lattice, (N, 1, *shape) in [0, 1], the moving one through `base`."""
-    # whole images: a mask's edge would look like anatomy; masks weigh instead
-    whole = Pair(pair.fixed, pair.moving, None, None, pair.fixed_fill, pair.moving_fill)
-    seen = whole.on(working, base)
-    moving = seen.moving
-    if rendered is not None:
-        bottom, top = seen.fixed_range
-        moving = resample(rendered, working.grid, None, "linear", pair.fixed_fill).tensor
-        moving = ((moving - bottom) / max(top - bottom, 1e-12)).clamp(0, 1)
-    return working.batch(seen.fixed).to(device), working.batch(moving).to(device)
-
-
-def _weights(pair: Pair, base: Transform, working: Working, device) -> tuple[Tensor | None, Tensor | None]:
-    """How much the fixed and the moving voxels count, (N, *shape) float32 on the finest feature lattice; None: all."""
-    points = working.grid.points(torch.float32)
-    out = []
-    for image, mask, place, transform in (
-        (pair.fixed, pair.fixed_mask, points, None), (pair.moving, pair.moving_mask, base.points(points), base)
-    ):  # fmt: skip
-        inside = covered(image.grid, place)
-        if mask is not None:
-            inside = inside & mask.on(working.grid, transform)
-        whole = bool(inside.all())
-        out.append(None if whole else working.batch(inside[None].float())[:, 0].contiguous().to(device))
-    return out[0], out[1]
 
 
 def _unfolded(velocity: Tensor, shape: tuple[int, ...], stride: int, working: Working) -> tuple[DenseField, float]:

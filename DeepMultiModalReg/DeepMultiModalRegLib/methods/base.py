@@ -30,5 +30,9 @@ class Method(nn.Module):
     dimension: int
     multiple: int = 16
 
+    def rough(self, fixed: Tensor, moving: Tensor) -> MethodOutput:
+        """A field good enough to be refined, in less time where the method knows one."""
+        return self(fixed, moving)
+
     def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> MethodOutput:
         raise TypeError(f"{type(self).__name__} must define forward()")

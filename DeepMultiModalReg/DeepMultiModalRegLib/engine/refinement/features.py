@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...core.parallel import each
 from ...losses.mind import channels, mind, reach, variance_level
 
 SLAB_VOXELS = 1 << 19  # described at once: twelve float32 channels of it are 25 MB
@@ -32,11 +33,14 @@ def mind_features(image: Tensor, pool: int, dtype: torch.dtype = torch.float16) 
     for number in range(n):
         some = begins[len(begins) // 2 % SHARE :: SHARE]
         level = sum(variance_level(image[number : number + 1, :, b : b + planes]) for b in some) / len(some)
-        for begin in begins:
+
+        def slab(begin: int, number: int = number, level: float = level) -> None:
             end = min(shape[0], begin + planes)
             low, high = max(0, begin - margin), min(shape[0], end + margin)
             described = mind(image[number : number + 1, :, low:high], level=level)[:, :, begin - low : end - low]
             out[number, begin // pool : end // pool] = pooled_rows(described, pool, dtype)[0]
+
+        each(slab, begins)
     return out
 
 

@@ -19,17 +19,19 @@ from .objective import SquaredDifference
 
 @dataclass(frozen=True)
 class Measure:
-    """stiffness: weight of the squared derivative of the velocity, per channel and voxel."""
+    """stiffness, last: weight of the squared derivative of the velocity, per channel and voxel, on all levels but the
+    last and on the last."""
 
     name: str
     stiffness: float
+    last: float
 
 
 MEASURES = {
-    "mind": Measure("MIND-SSC", 0.033),
-    "mi": Measure("mutual information", 2.0),
-    "ncc": Measure("local correlation", 0.2),
-    "model": Measure("the model's features", 0.033),
+    "mind": Measure("MIND-SSC", 0.1, 0.042),
+    "mi": Measure("mutual information", 2.0, 2.0),
+    "ncc": Measure("local correlation", 0.2, 0.2),
+    "model": Measure("the model's features", 0.033, 0.033),
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...core.parallel import each
 from .reading import read_rows
 from .solve import entries
 
@@ -51,11 +52,17 @@ class SquaredDifference:
         slope = torch.empty((n, d, *self.shape), device=moved.device)
         curvature = torch.empty((n, len(entries(d)), *self.shape), device=moved.device)
         energy = torch.zeros(n, device=moved.device)
-        for images, low, high in _parts(n, self.shape):
+
+        def part(place: tuple[slice, int, int]) -> Tensor:
+            images, low, high = place
             w = None if weight is None else weight[images, low:high]
             into = tuple(x[images].movedim(1, 0)[:, :, low:high] for x in (slope, curvature)) if model else None
             square = self._part(moved, images, low, high, w, into)
-            energy[images] += square.reshape(energy[images].shape[0], -1).sum(1)
+            return square.reshape(energy[images].shape[0], -1).sum(1)
+
+        places = list(_parts(n, self.shape))
+        for (images, _, _), sums in zip(places, each(part, places), strict=True):
+            energy[images] += sums
         energy /= moved[0, ..., 0].numel()
         if self.counts is not None:  # else points would gain by leaving the part of the moving image that counts
             whole = float(moved[..., 0].numel()) / len(moved) if self.weight is None else self.weight.flatten(1).sum(1)
@@ -100,9 +107,7 @@ def _parts(count: int, shape: tuple[int, ...]) -> Iterator[tuple[slice, int, int
 
 def _contracted(a: Tensor, b: Tensor, weight: Tensor | None) -> Tensor:
     """Sum over the first axis of a * b, weighted."""
-    total = a[0] * b[0]
-    for channel in range(1, a.shape[0]):
-        total.addcmul_(a[channel], b[channel])
+    total = (a * b).sum(0)
     return total if weight is None else total.mul_(weight)
 
 

@@ -50,21 +50,19 @@ def optimise(
     value = _value(now.energy, best, stiffness)
     trail = [float(value.mean())]
     length, rejected, allowed = torch.ones_like(value), 0, settings.halvings
-    for _ in range(settings.steps):
+    for number in range(1, settings.steps + 1):
         tick()
         step = _step(now, best, stiffness, stride) * _per_image(length, d)
         trial = best + step
-        then = objective.around(displacement(trial, shape, stride))
+        last = number == settings.steps  # no step follows: no model of one is needed
+        then = objective.around(displacement(trial, shape, stride), model=not last)
         reached = _value(then.energy, trial, stiffness)
         better = reached < value
         gained = float((value - reached).clamp(min=0).mean() / value.abs().mean().clamp(min=1e-12))
         pick = _per_image(better, d)
         best = torch.where(pick, trial, best)
-        now = Quadratic(
-            torch.where(better, then.energy, now.energy),
-            torch.where(pick, then.slope, now.slope),
-            torch.where(pick, then.curvature, now.curvature),
-        )
+        if not last:
+            now = _chosen(better, then, now)
         value = torch.where(better, reached, value)
         length = torch.where(better, (2 * length).clamp(max=1), length / 2)
         trail.append(float(value.mean()))
@@ -75,6 +73,18 @@ def optimise(
         else:
             rejected, allowed = 0, 0 if settings.hasty else settings.halvings
     return best, trail
+
+
+def _chosen(pick: Tensor, first: Quadratic, second: Quadratic) -> Quadratic:
+    """For each image the first where picked, else the second."""
+    if pick.all() or not pick.any():  # as always where there is one image: nothing is copied
+        return first if pick.all() else second
+    wide = _per_image(pick, first.slope.shape[1])
+    return Quadratic(
+        torch.where(pick, first.energy, second.energy),
+        torch.where(wide, first.slope, second.slope),
+        torch.where(wide, first.curvature, second.curvature),
+    )
 
 
 def better(objective, first: Tensor, second: Tensor, settings: Settings) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...core.parallel import each
+
 CHUNK = 1 << 16  # voxels whose neighbours and weights are held at once: they stay in the processor's cache
 
 
@@ -43,8 +45,9 @@ def read_at(table: Tensor, place: Tensor) -> Tensor:
         dtype=torch.int32, device=table.device,
     )  # fmt: skip
     out = torch.empty((place.shape[1], c), dtype=table.dtype, device=table.device)
-    chunk = CHUNK if table.device.type == "cpu" else place.shape[1]
-    for first in range(0, place.shape[1], chunk):
+    chunk = CHUNK if table.device.type == "cpu" else max(1, place.shape[1])
+
+    def piece(first: int) -> None:
         last = min(place.shape[1], first + chunk)
         base = torch.arange(first, last, dtype=torch.int32, device=table.device)
         base = base // points * voxels  # where the point's image begins
@@ -56,6 +59,8 @@ def read_at(table: Tensor, place: Tensor) -> Tensor:
             base.add_(low.int(), alpha=strides[axis])
         weight = _corner_weights(shares, table.dtype)
         out[first:last] = F.embedding_bag(base[:, None] + corners, rows, per_sample_weights=weight, mode="sum")
+
+    each(piece, range(0, place.shape[1], chunk))
     return out.reshape(n, *wanted, c)
 
 

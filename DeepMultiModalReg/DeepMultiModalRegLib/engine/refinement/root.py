@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core import Affine, Composite, DenseField, Grid, Transform
+from ...core import Affine, Composite, DenseField, Grid, Transform, split
 from ..chain import chained
 from ..working import Working
 from .flow import control_shape, logarithm
@@ -19,13 +19,22 @@ STRETCH = 2.0  # how far a fitted affine part may stretch or squeeze; beyond, on
 class Root:
     """What is refined: x -> base(x + e(x)), fixed LPS mm to moving LPS mm.
 
-    before: the part of base that precedes the start, None where there is none. guess: x -> x + e(x) as a network has
-    found it, or None.
+    before: the part of base that precedes the start, None where no network has put one there. guess: x -> x + e(x) as a
+    network has found it, or None.
     """
 
     base: Transform
-    before: Transform | None = None
+    before: Affine | DenseField | None = None
     guess: Transform | None = None
+
+    def moved(self, affine: Affine) -> Root:
+        """The same guess about the base x -> base(affine(x))."""
+        before = None if self.before is None else self.before @ affine
+        guess = None
+        if self.guess is not None:
+            dense, last = split(self.guess, affine.dimension)
+            guess = Composite(dense, affine.inverse() @ last)
+        return Root(self.base @ affine, before, guess)
 
 
 def rooted(first: Transform, inner: DenseField | None, body: Tensor, fit: bool = True) -> Root:
