@@ -56,12 +56,13 @@ def test_the_affine_kind_gives_the_affine_part_and_both_the_whole():
 
 def test_only_an_image_of_the_first_modality_is_rendered():
     method = nemar()
-    method.translator = Known(lambda x: (1 - x).clamp(min=0).sqrt())
+    method.translator = Known(lambda x: 1 - x)
+    method.sorter = Known(lambda slices: slices.mean((1, 2, 3)))  # the brighter image is of the second modality
     method.registration.coarse = lambda fixed, moving: torch.zeros(fixed.shape[0], 2, 16, 16)
-    first = torch.rand(2, 1, 32, 32)
-    second = method.translator(first)
-    assert torch.equal(method(second, first, translate=True).translated, second)
-    assert method(first, second, translate=True).translated is None
+    dark = torch.rand(2, 1, 32, 32) * 0.4
+    bright = dark + 0.5
+    assert torch.equal(method(bright, dark, translate=True).translated, 1 - dark)
+    assert method(dark, bright, translate=True).translated is None
 
 
 @pytest.mark.parametrize("size", [2.0, 4.0])

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..networks.invertible import InvertibleTranslator
 from ..networks.planewise import Planewise
-from ..networks.sorter import Sorter, most
-from ..networks.warp import enlarge, halve, warp
+from ..networks.sorter import Sorter, second_moves
+from ..networks.warp import enlarge, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork, rendered_velocity
 
@@ -84,18 +84,11 @@ class Innreg(Method):
             out = out.index_copy(0, where, self.translator(image[where], inverse))
         return out
 
-    @torch.no_grad()
     def second_moves(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """(N,) the same answer for all: whether the moving image, rather than the fixed one, is of the second modality,
-        so that T's inverse leads to the fixed's. By the slices that show most; of volumes, axial ones."""
-        count = fixed.shape[0]
-        if self.translator is None:
-            return torch.zeros(count, dtype=torch.bool, device=fixed.device)
-        scores = []
-        for image in (fixed, moving):
-            slices = image if self.dimension == 2 else image[0, 0, :, None]
-            scores.append(float(self.sorter(halve(slices[most(slices, JUDGED)])).mean()))
-        return torch.full((count,), scores[1] > scores[0], dtype=torch.bool, device=fixed.device)
+        so that T's inverse leads to the fixed's."""
+        turned = self.translator is not None and second_moves(self.sorter, fixed, moving, JUDGED)
+        return torch.full((fixed.shape[0],), turned, dtype=torch.bool, device=fixed.device)
 
 
 class TwoResidual(torch.nn.Module):

@@ -6,23 +6,23 @@ equal b, so that T learns grey levels and leaves geometry to R.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..networks.affine_field import affine_part
 from ..networks.planewise import Planewise
 from ..networks.residual import ResidualTranslator
+from ..networks.sorter import Sorter, second_moves
 from ..networks.warp import enlarge, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork
 
 KINDS = ("affine", "deformable", "both")
 HEAD = 0.02  # grey level above which a voxel counts as head
-JUDGED = 4  # slices at most by which it is found which image the translator is for
 
 
 class Nemar(Method):
-    """T and R in 2D or 3D. R sees both images as they are; T is needed to train it, and to render.
+    """T and R in 2D or 3D. R sees both images as they are; T is needed to train it, and to render. A small network says
+    which image is of the modality that T starts from (the paper is told).
 
     registration: "affine" is the affine part of R's field, "deformable" the field; "both" is the deformable field of
     what the affine part leaves. width, blocks: of the translator (the paper: 64 and 9). planewise: in 3D, a 2D
@@ -46,6 +46,7 @@ class Nemar(Method):
         self.dimension, self.kind = dimension, registration
         translator = ResidualTranslator(2 if planewise else dimension, width, blocks)
         self.translator = Planewise(translator) if planewise else translator
+        self.sorter = Sorter()
         self.registration = FieldNetwork(dimension, levels, None, steps, last)
         self.multiple = max(4, self.registration.multiple)
 
@@ -57,7 +58,7 @@ class Nemar(Method):
     def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> MethodOutput:
         u = self.displacement(fixed, moving)
         rendered = None
-        if translate and self.serves(fixed, warp(moving, u)):
+        if translate and not second_moves(self.sorter, fixed, moving):
             rendered = self.translator(moving)
         return MethodOutput(u, rendered)
 
@@ -71,14 +72,3 @@ class Nemar(Method):
             return affine
         rest = enlarge(self.registration.coarse(fixed, warp(moving, affine)), fixed.shape[2:])
         return rest + warp(affine, rest)
-
-    @torch.no_grad()
-    def serves(self, fixed: Tensor, aligned: Tensor) -> bool:
-        """Whether the moving image is of the modality that T starts from: T makes it liker to the fixed, more than it
-        makes the fixed liker to it."""
-        most = fixed.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
-        f, m = fixed[most], aligned[most]
-        inside = f > HEAD
-        errors = [float((a - b).abs()[inside].double().mean().nan_to_num()) for a, b in
-                  ((self.translator(m), f), (self.translator(f), m))]  # fmt: skip
-        return errors[0] <= errors[1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .warp import halve
 
 SEEN = 0.02  # grey level above which a pixel counts
 WIDTHS = (8, 16, 32)
@@ -34,3 +37,14 @@ class Sorter(nn.Module):
 def most(volume: Tensor, count: int) -> Tensor:
     """(M,) indices of the `count` slices of (N, ...) that show most, the brightest on average first."""
     return volume.flatten(1).mean(1).argsort(descending=True, stable=True)[:count]
+
+
+@torch.no_grad()
+def second_moves(sorter: Sorter, fixed: Tensor, moving: Tensor, judged: int = 8) -> bool:
+    """Whether the moving image, rather than the fixed one, is of the second modality; both (N, 1, *shape), slices or
+    volumes. By the `judged` slices that show most, at half the resolution; of volumes, axial ones."""
+    scores = []
+    for image in (fixed, moving):
+        slices = image if image.dim() == 4 else image[0, 0, :, None]
+        scores.append(float(sorter(halve(slices[most(slices, judged)])).mean()))
+    return scores[1] > scores[0]
