@@ -41,6 +41,7 @@ def covered(grid: Grid, points: Tensor) -> Tensor:
 
 def box(points: Tensor) -> tuple[Tensor, Tensor]:
     """((D,), (D,)): lowest and highest coordinate of points (N, D), a trimmed share left out on each side."""
-    ordered = points.sort(0).values
-    skip = int(TRIM * len(ordered))
-    return ordered[skip], ordered[len(ordered) - 1 - skip]
+    lines = points.T.contiguous()
+    skip = int(TRIM * len(points))
+    # the k-th smallest, counted from one; a sort takes ten times longer
+    return lines.kthvalue(skip + 1, 1).values, lines.kthvalue(len(points) - skip, 1).values

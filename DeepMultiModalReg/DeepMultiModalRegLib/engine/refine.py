@@ -16,7 +16,7 @@ from .memory import is_shortage, release
 from .network import Pair
 from .refinement.described import Described
 from .refinement.flow import control_shape, displacement, resized
-from .refinement.inputs import seen_pair, weights
+from .refinement.inputs import seen_pair, shown, weights
 from .refinement.levels import MEASURES, Levels
 from .refinement.optimise import Settings, better, optimise, zero_velocity
 from .refinement.root import Root, guessed_velocity
@@ -125,6 +125,8 @@ def _refined(
     levels = Levels(*seen_pair(pair, root.base, working, rendered, device), finest, measure, features)
     reached = working.coarser(finest, 1)
     levels.weight, levels.counts = weights(pair, root.base, reached, device)
+    if measure is MEASURES["mind"] and not working.planar:
+        levels.region = shown(levels.fixed[0, 0], levels.moving[0, 0], working.grid.spacing[0])
     velocity, before, told = None, (1, 1), []
     for number, (factor, pool, stride) in enumerate(plan):
         objective = levels.objective(factor, pool)

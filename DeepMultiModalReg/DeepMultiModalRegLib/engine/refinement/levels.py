@@ -15,6 +15,7 @@ from .features import mind_features, pooled_rows
 from .flow import pooled
 from .information import Information
 from .objective import SquaredDifference
+from .region import Region
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Levels:
     """fixed, moving: (N, 1, *shape) in [0, 1]; pool: over how many voxels a side the finest level's features are
     averaged.
 
-    weight, counts: (N, *shape / pool) how much a fixed and a moving voxel count, or None.
+    weight, counts: (N, *shape / pool) how much a fixed and a moving voxel count, or None. region: of one volume's
+    voxels, outside of which nothing is looked at, or None.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Levels:
         self.described: tuple[Tensor, Tensor] | None = None
         self.weight: Tensor | None = None
         self.counts: Tensor | None = None
+        self.region: Region | None = None
         self.channels = 1
         # features lie in [0, 1] or about it and are differenced once: half precision is as good as their noise
         self.dtype = torch.float32 if measure.name == "mutual information" else torch.float16
@@ -82,16 +85,17 @@ class Levels:
         weight, counts = (None if w is None else pooled(w[:, None], factor * pool // self.pool)[:, 0] for w in weights)
         if self.measure.name == "mutual information":
             return Information(pooled(fixed, pool), pooled(moving, pool), weight, counts)
+        region = None if self.region is None else self.region.coarser(factor)
         if self.features is None:
-            rows = [self._rows(image, pool) for image in (fixed, moving)]
+            rows = [self._rows(image, pool, region) for image in (fixed, moving)]
         else:
             rows = self._model_rows(tuple(n // pool for n in fixed.shape[2:]))
         self.channels = rows[0].shape[-1]
-        return SquaredDifference(*rows, weight, counts)
+        return SquaredDifference(*rows, weight, counts, None if region is None else region.coarser(pool))
 
-    def _rows(self, image: Tensor, pool: int) -> Tensor:
+    def _rows(self, image: Tensor, pool: int, region: Region | None) -> Tensor:
         if self.measure.name == "MIND-SSC":
-            return mind_features(image, pool, self.dtype)
+            return mind_features(image, pool, self.dtype, region)
         return pooled_rows(standardised(image), pool, self.dtype)
 
     def _model_rows(self, shape: tuple[int, ...]) -> list[Tensor]:

@@ -28,7 +28,7 @@ class Settings:
     steps: int = 10
     stride: int = 2
     stiffness: float = 0.4
-    gain: float = 1e-3
+    gain: float = 2e-3
     halvings: int = 2
     hasty: bool = False
 
@@ -91,7 +91,7 @@ def better(objective, first: Tensor, second: Tensor, settings: Settings) -> Tens
     """Of two velocities, for each image the one to begin with: where what `optimise` minimises is lower."""
     shape, stride = objective.shape, settings.stride
     values = [
-        _value(objective.around(displacement(v, shape, stride)).energy, v, settings.stiffness / stride**2)
+        _value(objective.around(displacement(v, shape, stride), model=False).energy, v, settings.stiffness / stride**2)
         for v in (first, second)
     ]
     return torch.where(_per_image(values[0] < values[1], len(shape)), first, second)

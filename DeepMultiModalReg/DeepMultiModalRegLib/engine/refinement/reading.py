@@ -13,11 +13,13 @@ from ...core.parallel import each
 CHUNK = 1 << 16  # voxels whose neighbours and weights are held at once: they stay in the processor's cache
 
 
-def positions(displacement: Tensor) -> Tensor:
-    """(N, D, *shape) voxels to (N, D, *shape) index positions I, J(, K)."""
+def positions(displacement: Tensor, first: tuple[int, ...] | None = None) -> Tensor:
+    """(N, D, *shape) voxels to (N, D, *shape) index positions I, J(, K); first: the tensor index (K, J, I) of the voxel
+    that comes first, for a part of a lattice."""
     out = displacement.clone()
     for axis, n in enumerate(reversed(displacement.shape[2:])):
-        line = torch.arange(n, dtype=out.dtype, device=out.device)
+        start = 0 if first is None else first[-1 - axis]
+        line = torch.arange(start, start + n, dtype=out.dtype, device=out.device)
         out[:, axis] += line.reshape(-1, *([1] * axis))
     return out
 

@@ -12,6 +12,7 @@ from ..chain import chained
 from ..working import Working
 from .flow import control_shape, logarithm
 
+FEW = 30_000  # points are enough to fit an affine to
 STRETCH = 2.0  # how far a fitted affine part may stretch or squeeze; beyond, only its translation is kept
 
 
@@ -59,7 +60,7 @@ def fitted(transform: Transform, points: Tensor) -> Affine:
 
     Where all points lie in a plane, or all displacements do, so do the affine's: nothing is invented across it.
     """
-    x = points.double()
+    x = points[:: max(1, len(points) // FEW)].double()
     u = transform.points(x) - x
     centre, shift = x.mean(0), u.mean(0)
     d = x.shape[1]
