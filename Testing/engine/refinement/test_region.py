@@ -84,4 +84,4 @@ def test_features_and_forces_are_those_of_the_whole_volume(pool, monkeypatch):
     assert torch.allclose(full.slope, part.slope, atol=1e-6)
     held = filled(region.coarser(pool))
     assert torch.allclose(full.curvature[..., held], part.curvature[..., held], atol=1e-6)
-    assert part.curvature[..., ~held].abs().max() == 0
+    assert part.curvature[..., ~held].abs().max() < 1e-9
