@@ -278,3 +278,16 @@ def test_only_where_it_is_refined_a_method_may_be_rough():
         method = Hasty(0.0, 0.0, 0.0)
         register(fixed, moving, model_of(method), start="none", **settings)
         assert hasattr(method, "asked") is expected
+
+
+@pytest.mark.parametrize("side", ["fixed", "moving"])
+def test_no_level_looks_finer_than_the_slices_of_either_image_hold(side):
+    lattice = (-30, 20, 10), rotation(15, -14, 28)
+    even, thick = make_grid((40, 36, 34), (2, 2.2, 2.1), *lattice), make_grid((40, 36, 18), (2, 2.2, 3.9), *lattice)
+    images = {"fixed": textured(even), "moving": textured(even)}
+    finest = {}
+    for grid in (even, thick):
+        images[side] = textured(grid)
+        report = register(images["fixed"], images["moving"], model_of(STILL[3]), start="none", refine=3).report
+        finest[grid] = report["refinement"]["levels"][-1]["voxel_mm"]
+    assert finest[even] < 2.2 and finest[thick] > 4

@@ -27,6 +27,7 @@ VOXELS = 8_000_000  # of the lattice that features are computed on: their halves
 POOL = 2  # features are averaged over so many voxels a side
 STRIDE = 2  # and the velocity's control cells cover so many of those
 SMALL = 3_000_000  # voxels of a lattice on which a last level takes the features as they are
+THICK = 1.5  # where a slice of either image is thicker than so many voxels they hold nothing more; and it stays stiff
 SMALL_STRIDE = 4
 LAST_STEPS = 2  # there: the first gains eight tenths of what many do, the second most of the rest
 COARSEST = 0.2  # of the body's radius: no level is coarser
@@ -98,6 +99,12 @@ def _spacing(pair: Pair, planar: bool) -> float:
     return min(spacing) if planar else math.prod(spacing) ** (1 / len(spacing))
 
 
+def _coarsest(pair: Pair) -> float:
+    """mm of the thickest slices of both images."""
+    grids = pair.fixed.grid, pair.moving.grid
+    return max(s for grid in grids for s, n in zip(grid.spacing, grid.size, strict=True) if n > 1)
+
+
 def _factors(body: Tensor, spacing: float) -> list[int]:
     """How many times coarser than the lattice each level is, from coarse to fine."""
     radius = float((body - body.mean(0)).square().sum(1).mean().sqrt())
@@ -118,7 +125,8 @@ def _refined(
     pair, root, working, factors, steps, device, measure, rendered, features, tick
 ) -> Refined:
     plan = [(factor, POOL, STRIDE) for factor in factors]
-    if working.grid.voxels <= SMALL:
+    thick = not working.planar and _coarsest(pair) > THICK * working.grid.spacing[0]
+    if working.grid.voxels <= SMALL and not thick:
         plan.append((1, 1, SMALL_STRIDE))
     finest = plan[-1][1]
     features = partial(features, spacing=working.grid.spacing[0]) if measure is MEASURES["model"] else None
@@ -133,7 +141,7 @@ def _refined(
         shape = objective.shape
         last = number == len(plan) - 1  # a step costs most there, and little is left to gain
         allowed = min(steps, LAST_STEPS) if pool < POOL else steps
-        stiffness = measure.last if last else measure.stiffness
+        stiffness = measure.last if last and not thick else measure.stiffness
         settings = Settings(allowed, stride, stiffness * levels.channels, hasty=last)
         if velocity is None:
             velocity = zero_velocity(levels.count, shape, stride, device)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...core.parallel import each
 from ...networks.unet import INTERPOLATION
 from ...networks.warp import warp
 
 LOGARITHM = 8  # iterations of the logarithm: it need not be exact, what follows is optimised
+PART = 3  # channels averaged together
 SMALL = 0.25  # voxels of the control lattice: a displacement below is its own exponential
 
 
@@ -58,8 +60,16 @@ def spread(control: Tensor, shape: tuple[int, ...], stride: int) -> Tensor:
     if stride == 1:
         return control
     size = tuple(n * stride for n in control.shape[2:])
-    out = F.interpolate(control, size=size, mode=INTERPOLATION[len(shape)], align_corners=False)
-    return out[(slice(None), slice(None), *(slice(0, n) for n in shape))]
+    inside = (slice(None), slice(None), *(slice(0, n) for n in shape))
+    out = torch.empty((*control.shape[:2], *shape), dtype=control.dtype, device=control.device)
+
+    def component(axis: int) -> None:
+        one = control[:, axis : axis + 1]
+        fine = F.interpolate(one, size=size, mode=INTERPOLATION[len(shape)], align_corners=False)
+        out[:, axis : axis + 1] = fine[inside]
+
+    each(component, range(control.shape[1]))
+    return out
 
 
 def pooled(x: Tensor, stride: int) -> Tensor:
@@ -67,7 +77,8 @@ def pooled(x: Tensor, stride: int) -> Tensor:
     if stride == 1:
         return x
     pool = F.avg_pool3d if x.dim() == 5 else F.avg_pool2d
-    return pool(x, stride, ceil_mode=True, count_include_pad=False)
+    parts = each(lambda part: pool(part, stride, ceil_mode=True, count_include_pad=False), x.split(PART, 1))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
 def resized(velocity: Tensor, stride: int, control: tuple[int, ...], new_stride: int, ratio: float) -> Tensor:
