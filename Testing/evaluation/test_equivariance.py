@@ -8,7 +8,10 @@ import torch
 
 from DeepMultiModalRegLib.evaluation.equivariance import pose_errors, rotation_angle
 from DeepMultiModalRegLib.evaluation.equivariance_rows import ROWS, TABLES, WEIGHTS
+from DeepMultiModalRegLib.evaluation.equivariance_tables import CONFIG, of_row
 from DeepMultiModalRegLib.training.equivariant import TERMS
+from DeepMultiModalRegLib.training.equivariant_dense import TERMS as DENSE_TERMS
+from DeepMultiModalRegLib.training.train import read_config
 
 
 def turned(degrees: float, shift=(0.0, 0.0), scale: float = 1.0) -> torch.Tensor:
@@ -53,6 +56,15 @@ def test_the_tables_rows_can_be_trained():
     for row in ROWS.values():
         assert (row.peer is None) == bool(row.stages)
         assert row.begin is None or row.begin in ROWS
+        own = DENSE_TERMS if row.head == "dense" else ()
         for stage in row.stages:
-            assert set(WEIGHTS[stage["network"]]) <= {*TERMS, "supervised", "brought"}
+            assert set(WEIGHTS[stage["network"]]) <= {*TERMS, *own, "supervised", "brought"}
     assert not any("information" in WEIGHTS[ROWS[name].stages[0]["network"]] for name in ("losses", "two-grid"))
+
+
+def test_the_shipped_models_row_is_the_run_of_its_configuration():
+    """Stage for stage and weight for weight: the row's training is the command's."""
+    config, row = read_config(CONFIG), ROWS["dense-shipped"]
+    assert config["training"]["stages"] == row.stages and row.begin is None
+    assert config["weights"] == {stage["network"]: WEIGHTS[stage["network"]] for stage in row.stages}
+    assert config["settings"] == of_row(config, row)["settings"]

@@ -6,26 +6,21 @@ import math
 
 import pytest
 import torch
+from slices import SLICE_SHAPE as SHAPE
+from slices import pear
 
 from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.networks.posing import moved
 from DeepMultiModalRegLib.training.deformation import middle_points
 from DeepMultiModalRegLib.training.equivariant import TERMS, EquivariantObjective, brought_to_template
+from DeepMultiModalRegLib.training.equivariant_dense import TERMS as DENSE_TERMS
 from DeepMultiModalRegLib.training.equivariant_looks import random_looks
-from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges, moved, occluded
+from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges, occluded
 from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
 from DeepMultiModalRegLib.training.equivariant_slices import Frame
 from DeepMultiModalRegLib.training.train import read_config
 
-SHAPE = (33, 29)
 SETTINGS = {"shape": SHAPE, "widths": [4, 8, 8]}
-
-
-def pear(shift: float = 0.0) -> torch.Tensor:
-    """(1, 1, *SHAPE): a bright head with one bright eye, so that it looks alike from no two sides."""
-    x = middle_points(SHAPE, 1.0)
-    body = (((x[..., 0] - shift) / 7).square() + (x[..., 1] / 10).square() < 1).float()
-    eye = ((x[..., 0] - 3 - shift).square() + (x[..., 1] - 5).square() < 6).float()
-    return (0.5 * body + 0.5 * eye)[None, None]
 
 
 def test_the_papers_ranges():
@@ -181,7 +176,7 @@ def test_the_shipped_configuration_can_be_trained():
     method = build(config["method"], config["dimension"], config["settings"])
     assert method.shape[::-1] == tuple(config["working"]["size"])
     for stage in config["training"]["stages"]:
-        assert set(config["weights"][stage["network"]]) <= {*TERMS, "supervised", "brought"}
+        assert set(config["weights"][stage["network"]]) <= {*TERMS, *DENSE_TERMS, "supervised", "brought"}
     trained = {s["group"] for s in config["sources"]}
     assert {r["group"] for r in config["recipes"]} == trained
     for kept in config["held_out"]:  # a subject is on one side only

@@ -18,7 +18,7 @@ from .peer_worker import PEERS
 
 TABLES = ("equivariant-table2", "equivariant-table3", "equivariant-table4")
 ABLATIONS = ("innreg-ablations", "nemar-ablations")  # evaluation/ablations; named here so that help comes at once
-EXPERIMENTS = ("slices", "timing", "batch", "poses", "memory", "disentangled-table", *TABLES, *ABLATIONS)
+EXPERIMENTS = ("slices", "timing", "start", "batch", "poses", "memory", "disentangled-table", *TABLES, *ABLATIONS)
 SLICES_OF = ("brainweb", "albert", "ct-mr21")  # evaluation.slice_pairs.SOURCES; named here so that help comes at once
 REFINE = 20  # steps a level: it ends earlier where nothing is gained
 UNSAID = ("run", "command", "out", "data", "debug", "default_of", "resume", "results_page")
@@ -78,6 +78,10 @@ def run(options: argparse.Namespace) -> int:
         from .timing import run_experiment
 
         return run_experiment(options, chosen_models(options.models, dimension=3), chosen_peers(options.peers))
+    if options.experiment == "start":
+        from .start_timing import run_experiment
+
+        return run_experiment(options)
     if options.experiment == "batch":
         from .throughput import run_experiment
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 LOSSES = {"equivariance": 1.0, "reference": 1.0, "size": 1.0, "anisotropy": 1.0}
 GENTLE = {**LOSSES, "anisotropy": 0.1}  # its slope is steep where an answer is wrong: for a start that is not
+PLACES = {"places": 1.0, "sureness": 0.1, "head": 0.1, "upright": 0.2}
 WEIGHTS = {
     "warm": {"template": 1.0},  # on slices as they are found, roughly upright: which way is up
     "losses": LOSSES,
@@ -14,6 +15,16 @@ WEIGHTS = {
     "mi": {"information": 1.0, "size": 1.0, "anisotropy": 0.1},
     "supervised": {"template": 1.0, "supervised": 1.0},
     "second": {"template": 1.0, "brought": 1.0},
+    # of the dense head: the same equations, asked of every block of pixels as well
+    "warm-dense": PLACES,
+    "losses-dense": {**PLACES, **{name: 0.1 * weight for name, weight in GENTLE.items()}},
+    "supervised-dense": {**PLACES, "template": 0.1, "supervised": 1.0},
+    "second-dense": {**PLACES, "template": 0.1, "brought": 1.0},
+    "wide-dense": {**PLACES, "template": 0.02, "brought": 1.0},  # steep where little of a head is seen
+}
+NETWORKS = {  # settings of methods/equivariant.py, but for the shape
+    "numbers": {"widths": [8, 16, 32, 64, 128, 256]},
+    "dense": {"widths": [32, 64, 128], "head": "dense"},
 }
 FLIRT = ("2.58 (FLIRT)", "98 (FLIRT)")  # with mutual information
 UNKNOWN = ("?", "?")
@@ -23,7 +34,8 @@ UNKNOWN = ("?", "?")
 class Row:
     """title: as printed. stages: of training/equivariant_run.py. begin: the row whose weights it begins with, trained
     before. paper: (Mat_err, % wrong by over 45 degrees) as far as they are known to us. peer: of evaluation/peers.py,
-    or "affine" for the engine's own, in the place of a network. ranges, occlusion: of the test."""
+    or "affine" for the engine's own, in the place of a network. ranges, occlusion: of the test.
+    head: of methods/equivariant.py."""
 
     title: str
     stages: list[dict] = field(default_factory=list)
@@ -32,10 +44,17 @@ class Row:
     peer: str | None = None
     ranges: str = "D0"
     occlusion: str | None = None
+    head: str = "numbers"
 
 
 def _one(weights: str, steps: int, pose: str, **more) -> list[dict]:
     return [{"network": weights, "steps": steps, "rate": 5e-4, "batch": 24, "pose": pose} | more]
+
+
+def _dense(title: str, weights: str, steps: int, pose: str, begin: str | None = None, paper=UNKNOWN, **more) -> Row:
+    """occlusion: of the training and the test."""
+    stages = _one(weights, steps, pose, rate=1e-3, **more)
+    return Row(f"{title}, dense head", stages, begin, paper, None, pose, more.get("occlusion"), "dense")
 
 
 def _next(weights: str, rate: float) -> list[dict]:
@@ -51,7 +70,7 @@ ROWS = {
     "mi": Row("MI alone, from nothing", _one("mi", 800, "D0"), None, ("3.63", "100")),
     "supervised": Row("supervised", _one("supervised", 2300, "D0"), None, ("0.32", "?")),
     "looks": Row("two steps, any look", _one("second", 2400, "D0", looks=True), "warm"),
-    "looks-more": Row("the shipped model", _one("second", 1300, "D0", looks=True, rate=4e-4), "looks"),
+    "looks-more": Row("two steps, any look, longer", _one("second", 1300, "D0", looks=True, rate=4e-4), "looks"),
     "affine": Row("classical: our own affine", peer="affine", paper=FLIRT),
     "ants": Row("classical: antspyx affine, MI", peer="ants-affine", paper=FLIRT),
     "elastix": Row("classical: elastix affine, MI", peer="elastix-affine", paper=FLIRT),
@@ -76,6 +95,33 @@ for _kind, _paper in (("small", UNKNOWN), ("large", ("3.79", "1.64"))):
         "two-grid-more", _paper, None, "D1", _kind,
     )  # fmt: skip
 
+ROWS |= {
+    "dense-warm": _dense("warm start alone", "warm-dense", 1000, "D0"),
+    "dense-losses": _dense(
+        "their losses", "losses-dense", 500, "D0", "dense-warm", ("0.45 ± 0.27", "0"), batch=36, held=True
+    ),
+    "dense-supervised": _dense("supervised", "supervised-dense", 2000, "D0", None, ("0.32", "?")),
+    "dense-second": _dense("two steps", "second-dense", 1500, "D0", "dense-warm"),
+    "dense-shipped": _dense("the shipped model: both steps, any look", "second-dense", 2500, "D0", looks=True),
+    "dense-frobenius": _dense(
+        "two steps, Frobenius", "wide-dense", 2500, "D1", "dense-shipped", ("1.88", "8.55"), grow=400, looks=True
+    ),
+    "dense-grid": _dense(
+        "two steps, Grid", "wide-dense", 2500, "D1", "dense-shipped", ("3.69", "1.32"), norm="grid", grow=400,
+        looks=True,
+    ),
+    "dense-small": _dense(
+        "two steps, Grid, small occlusions", "wide-dense", 800, "D1", "dense-grid", norm="grid", occlusion="small",
+        looks=True,
+    ),
+    "dense-large": _dense(
+        "two steps, Grid, large occlusions", "wide-dense", 1000, "D1", "dense-grid", ("3.79", "1.64"), norm="grid",
+        occlusion="large", looks=True,
+    ),
+}  # fmt: skip
+# in one run with its warm start, as training/configs/equivariant-t2-brain-2d.yaml has it
+ROWS["dense-shipped"].stages.insert(0, ROWS["dense-warm"].stages[0])
+
 TABLES = {
     2: (
         "warm",
@@ -87,10 +133,24 @@ TABLES = {
         "supervised",
         "looks",
         "looks-more",
+        "dense-warm",
+        "dense-losses",
+        "dense-second",
+        "dense-shipped",
+        "dense-supervised",
         "affine",
         "ants",
         "elastix",
     ),
-    3: ("one-frobenius", "one-grid", "two-frobenius", "two-grid", "two-grid-more", "supervised-d1"),
-    4: ("two-grid-small", "two-grid-large"),
+    3: (
+        "one-frobenius",
+        "one-grid",
+        "two-frobenius",
+        "two-grid",
+        "two-grid-more",
+        "supervised-d1",
+        "dense-frobenius",
+        "dense-grid",
+    ),
+    4: ("two-grid-small", "two-grid-large", "dense-small", "dense-large"),
 }

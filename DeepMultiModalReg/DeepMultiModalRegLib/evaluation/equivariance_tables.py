@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..core import Affine, Grid, Image, RegistrationError, Transform
 from ..engine import register
-from ..training.equivariant_poses import FOUND, RANGES, moved, occluded
+from ..networks.posing import moved
+from ..training.equivariant_poses import FOUND, RANGES, occluded
 from ..training.equivariant_train import SliceSet, prepare, trainer
 from ..training.train import data_folder, read_config
 from .equivariance import PoseErrors, pose_errors
-from .equivariance_rows import ROWS, TABLES, WEIGHTS, Row
+from .equivariance_rows import NETWORKS, ROWS, TABLES, WEIGHTS, Row
 from .experiment import trained, wanted, written
 from .peers import MissingPeerError, run_peer
 
@@ -51,11 +52,16 @@ def run_experiment(options: argparse.Namespace) -> int:
     return 0
 
 
+def of_row(config: dict, row: Row) -> dict:
+    """The configuration with the row's network in the place of the shipped model's."""
+    return config | {"settings": {"shape": config["settings"]["shape"], **NETWORKS[row.head]}}
+
+
 def trained_weights(name: str, config: dict, slices: SliceSet, out: Path) -> tuple[dict, float, int]:
     """A row's weights, its seconds and its steps; trained in `out`/NAME unless they are there already."""
 
     def make(row: str, begin: dict | None):
-        return trainer(config, slices, ROWS[row].stages, WEIGHTS, out / row, begin)
+        return trainer(of_row(config, ROWS[row]), slices, ROWS[row].stages, WEIGHTS, out / row, begin)
 
     weights, seconds = trained(name, {key: row.begin for key, row in ROWS.items()}, make)
     return weights, seconds, sum(stage["steps"] for stage in ROWS[name].stages)
@@ -86,7 +92,7 @@ def _measured(name: str, config: dict, slices: SliceSet, options: argparse.Names
             torch.save((found, seconds), kept)
         return pose_errors(found, b, shape, unit, spacing), {"trials": len(b), "seconds_a_pair": seconds}
     weights, seconds, steps = trained_weights(name, config, slices, options.out)
-    method = trainer(config, slices, [], {}, options.out / name, weights).method.eval()
+    method = trainer(of_row(config, row), slices, [], {}, options.out / name, weights).method.eval()
     with torch.no_grad():
         found = torch.cat([method.regress(part) for part in images.split(64)])
     return pose_errors(found, b, shape, unit, spacing), {"trials": len(b), "steps": steps, "cpu_seconds": seconds}

@@ -7,20 +7,26 @@ lies like the template. T (fixed to moving) = R(moving) o R(fixed)^-1: no simila
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core import InputError
+from ..networks.dense_regressor import DenseRegressor
 from ..networks.regressor import Regressor, homogeneous
 from ..networks.warp import identity
 from .base import Method, MethodOutput
+from .equivariant_looks import find
+
+HEADS = ("numbers", "dense")
 
 
 class Equivariant(Method):
     """One regressor for every modality it was trained on, in 2D.
 
     shape: (J, I) of the lattice it was trained on. Other lattices of the same spacing are cut or filled up with
-    background about their middle. widths: channels of the regressor's layers.
+    background about their middle. widths: channels of the network's layers. head: "numbers", the published regressor of
+    a matrix's numbers; "dense", every block of pixels says where it lies in the template and the matrix is the one that
+    fits best (networks.dense_regressor).
     """
 
     multiple = 1
@@ -31,14 +37,21 @@ class Equivariant(Method):
         dimension: int,
         shape: tuple[int, ...] = (109, 91),
         widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256),
+        head: str = "numbers",
     ) -> None:
         super().__init__()
+        if head not in HEADS:
+            raise InputError(f"The head '{head}' is not known; choose one of {', '.join(HEADS)}.")
         if dimension != 2:
             raise InputError("The equivariant method is here for slices only; choose a model for volumes.")
         self.dimension = dimension
         self.shape = tuple(shape)
         self.unit = max(shape) / 2  # pixels of the length that the network's matrices call 1
-        self.regressor = Regressor(dimension, dimension * (dimension + 1), tuple(widths), self.shape)
+        self.dense = head == "dense"
+        if self.dense:
+            self.regressor: nn.Module = DenseRegressor(tuple(widths), self.shape, self.unit)
+        else:
+            self.regressor = Regressor(dimension, dimension * (dimension + 1), tuple(widths), self.shape)
 
     def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> MethodOutput:
         """As Method.forward: the pair's affine as a displacement of every pixel. Renders no translated image."""
@@ -72,6 +85,8 @@ class Equivariant(Method):
 
     def regress(self, image: Tensor) -> Tensor:
         """R as it is trained: images (N, 1, *self.shape) to matrices whose translations count `unit` pixels as 1."""
+        if self.dense:
+            return find(self.regressor, image)
         return homogeneous(self.regressor(image), self.dimension)
 
 

@@ -1,4 +1,4 @@
-"""Locator: a volume to where each of its voxels lies in the template, and how sure that is."""
+"""Locator: an image to where each of its voxels lies in the template, and how sure that is."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .unet import CONVOLUTION
+
+NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+
 
 class Residual(nn.Module):
     """Two convolutions of 3 voxels a side with instance normalisation, added to what came in (He et al. 2016)."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, dimension: int = 3) -> None:
         super().__init__()
-        self.first = nn.Conv3d(inputs, outputs, 3, 1, 1, bias=False)
-        self.second = nn.Conv3d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norms = nn.ModuleList(nn.InstanceNorm3d(outputs, affine=True) for _ in range(2))
-        self.skip = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1, bias=False)
+        convolution = CONVOLUTION[dimension]
+        self.first = convolution(inputs, outputs, 3, 1, 1, bias=False)
+        self.second = convolution(outputs, outputs, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(NORM[dimension](outputs, affine=True) for _ in range(2))
+        self.skip = nn.Identity() if inputs == outputs else convolution(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.leaky_relu(self.norms[0](self.first(x)), 0.1)
@@ -23,27 +28,33 @@ class Residual(nn.Module):
 
 
 class Locator(nn.Module):
-    """A U-Net whose deepest level sees the whole volume, with an answer for each voxel of half the resolution.
+    """A U-Net whose deepest level sees the whole image, with an answer for each block of voxels.
 
-    widths: channels of each level, half resolution first; depth: residual blocks at the deepest level.
-    forward: (N, 1, *shape), intensities in [0, 1], shape a multiple of 2**len(widths), to (N, 5, *shape / 2): three
-    coordinates, the logarithm of their expected error, and the logit of lying in the head.
+    widths: channels of each level, finest first; depth: residual blocks at the deepest level; block: voxels along a
+    side of what gets one answer (2: half the resolution).
+    forward: (N, 1, *shape), intensities in [0, 1], shape a multiple of block * 2**(len(widths) - 1), to
+    (N, 5, *shape / block): the coordinates, the logarithm of their expected error, the logit of lying in the head, and
+    in a plane that of being seen about upright.
     """
 
     OUTPUTS = 5
 
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 160), depth: int = 3) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = (24, 48, 96, 160), depth: int = 3, dimension: int = 3, block: int = 2
+    ) -> None:
         super().__init__()
-        self.stem = nn.Conv3d(1, widths[0], 4, 2, 1)
-        self.encoder = nn.ModuleList([Residual(widths[0], widths[0])])
+        convolution = CONVOLUTION[dimension]
+        levels = list(zip(widths, widths[1:], strict=False))
+        self.stem = convolution(1, widths[0], 2 * block, block, block // 2)
+        self.encoder = nn.ModuleList([Residual(widths[0], widths[0], dimension)])
         self.down = nn.ModuleList()
-        for a, b in zip(widths, widths[1:], strict=False):
-            self.down.append(nn.Conv3d(a, b, 2, 2))
-            self.encoder.append(Residual(b, b))
-        self.bottom = nn.Sequential(*(Residual(widths[-1], widths[-1]) for _ in range(depth - 1)))
-        self.up = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
-        self.decoder = nn.ModuleList(Residual(a, a) for a in widths[:-1])
-        self.head = nn.Conv3d(widths[0], self.OUTPUTS, 1)
+        for a, b in levels:
+            self.down.append(convolution(a, b, 2, 2))
+            self.encoder.append(Residual(b, b, dimension))
+        self.bottom = nn.Sequential(*(Residual(widths[-1], widths[-1], dimension) for _ in range(depth - 1)))
+        self.up = nn.ModuleList(convolution(b, a, 1) for a, b in levels)
+        self.decoder = nn.ModuleList(Residual(a, a, dimension) for a in widths[:-1])
+        self.head = convolution(widths[0], self.OUTPUTS, 1)
         nn.init.normal_(self.head.weight, 0, 1e-2)
         nn.init.zeros_(self.head.bias)
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from ..losses import equivariance as losses
 from ..losses.mutual_information import mutual_information
 from ..methods.equivariant import Equivariant
+from ..networks.posing import moved
 from .equivariant_looks import random_looks
-from .equivariant_poses import PoseRanges, moved, occluded
+from .equivariant_poses import PoseRanges, occluded
 
 TERMS = ("equivariance", "reference", "size", "anisotropy", "template", "information")
 

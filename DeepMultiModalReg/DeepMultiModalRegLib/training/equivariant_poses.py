@@ -7,7 +7,6 @@ from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .deformation import uniform
 
@@ -55,16 +54,6 @@ FOUND = PoseRanges(translation=4, rotation=8, shear=0.0, scale=0.05)
 
 # side of the rectangles that are blotted out, pixels, and how many at most; the paper's sizes are not known to us
 OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)}
-
-
-def moved(images: Tensor, matrices: Tensor, unit: float) -> Tensor:
-    """I o B: images (N, C, *shape) read at B(x), zero outside; B (N, 3, 3) as PoseRanges.draw gives them."""
-    half = images.new_tensor(images.shape[:1:-1]) / 2
-    theta = matrices[:, :2].clone()
-    theta[:, :, :2] = theta[:, :, :2] * half / half[:, None]
-    theta[:, :, 2] = theta[:, :, 2] * unit / half
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def occluded(images: Tensor, kind: str | None, generator: torch.Generator) -> Tensor:

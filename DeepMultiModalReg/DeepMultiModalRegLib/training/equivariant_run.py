@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ..methods.equivariant import Equivariant
+from ..networks.posing import moved
 from .equivariant import EquivariantObjective, brought_to_template
-from .equivariant_poses import D0, FOUND, RANGES, moved
+from .equivariant_dense import DenseObjective
+from .equivariant_poses import D0, FOUND, RANGES
 from .run_folder import append_log, write_checkpoint
 from .trainer import rate
 
@@ -75,7 +77,8 @@ class EquivariantTrainer:
         images = self.images if known else self.found if self.placed is None else self.placed
         ranges, grow = RANGES[plan["pose"]], plan.get("grow", 0)
         chosen = {key: plan[key] for key in ("norm", "occlusion", "looks", "held") if key in plan}
-        objective = EquivariantObjective(self.method, weights, self.references, ranges, **chosen)
+        kind = DenseObjective if self.method.dense else EquivariantObjective
+        objective = kind(self.method, weights, self.references, ranges, **chosen)
         optimizer = torch.optim.Adam(self.method.parameters(), lr=plan["rate"], fused=True)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
