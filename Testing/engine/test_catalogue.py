@@ -211,6 +211,9 @@ def test_the_choice_follows_dimension_and_modality(models):
     assert choose(ct, mr).name == "hierarchical-ctmr-2d"
     assert choose(mr, ct).name == "hierarchical-ctmr-2d"
     assert choose(mr, mr, ("CT", "T1")).name == "hierarchical-ctmr-2d"
+    write_tiny_model(models, "hierarchical-t1t2pd-3d", modalities=["T1", "T2", "PD"])
+    write_tiny_model(models, "other-t1t2-2d", dimension=2)
+    assert choose(mr, mr, ("T1", "T2")).dimension == 3, "one contrast more counts less than slices for a volume"
     assert "guessed" in choose(ct, mr).reason and "given" in choose(mr, mr, ("T1", "T2")).reason
     assert "no installed model was trained for both" in choose(mr, mr, ("PET", "T1")).reason
     assert register(flat, flat).report["model"]["name"] == "hierarchical-t1t2-2d"

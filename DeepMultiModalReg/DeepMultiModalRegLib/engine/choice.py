@@ -49,8 +49,8 @@ def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = Non
 
     def rank(model: ModelDescription) -> tuple:
         served = sum(_serves(model.modalities, kind) for kind in kinds)
-        # of two that serve, the one that was not trained for something else besides
-        beside = sum(not any(_serves([trained], kind) for kind in kinds) for trained in model.modalities)
+        # of two that serve, the one that was not trained for other machines' images besides
+        beside = len({_family(trained) for trained in model.modalities} - {_family(kind) for kind in (*kinds, "any")})
         return (-served, beside, (model.dimension == 2) != planar, model.name)
 
     best = min(usable, key=rank)
@@ -60,6 +60,11 @@ def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = Non
     if not all(_serves(best.modalities, kind) for kind in kinds):
         reason += f"; no installed model was trained for both, this one for {', '.join(best.modalities)}"
     return load(best, reason)
+
+
+def _family(kind: str) -> str:
+    """MR for all contrasts of MR."""
+    return "MR" if kind in MR else kind
 
 
 def _serves(trained: list[str], kind: str) -> float:
