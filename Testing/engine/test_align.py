@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -174,3 +178,24 @@ def test_a_neck_seen_through_two_small_windows_is_neither_turned_round_nor_shrun
     assert float((found.points(x) - x).norm(dim=-1).mean()) < 4  # one person, one scanner: hardly moved in between
     scales = torch.linalg.svdvals(register(*images, "affine").transform.linear)
     assert 0.8 < float(scales.min()) and float(scales.max()) < 1.25  # a shrunken copy fits a small window well
+
+
+def test_nothing_heavy_is_imported_to_find_a_pose():
+    """torch.optim and torch.unravel_index take a second to import what they need: more than finding the pose takes."""
+    code = """
+import sys
+import torch
+from fakes import phantom
+from lattices import make_grid, rotation
+from DeepMultiModalRegLib.engine import register
+image = phantom(make_grid((20, 18, 16), (4, 4, 4), (0, 0, 0), rotation(0, 0, 0)))
+before = set(sys.modules)
+register(image, image, "affine", refine=2)
+new = set(sys.modules) - before
+print([name for name in ("torch._dynamo", "sympy", "torch.fx.experimental.symbolic_shapes") if name in new], len(new) < 50)
+"""
+    folder = Path(__file__).resolve().parents[1]
+    places = os.pathsep.join([str(folder), str(folder.parent / "DeepMultiModalReg")])
+    environment = {**os.environ, "PYTHONPATH": places}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] True"

@@ -25,6 +25,7 @@ APART_DEGREES = 25.0  # of two poses that go on: closer ones end in the same pla
 TOGETHER = 64  # poses compared at once
 PREFERENCE = 0.1  # share of its information that a pose loses which is turned by 180 degrees: the near one of two alike
 MARGIN = 0.25  # of the body's radius: how far around it points are drawn
+MEMORY = 0.8, 0.95  # of the slopes and their squares from step to step
 NEAR_OUTSIDE = 0.25  # what a point that leaves the moving image counts, at the two coarsest levels
 
 
@@ -115,7 +116,7 @@ class Level:
         where = torch.nonzero(inside.flatten())[:, 0]
         chosen = where[torch.randint(len(where), (step.points,), generator=generator)]
         # anywhere in a voxel: points in step with the voxels would make the information prefer whole voxels
-        index = torch.stack(torch.unravel_index(chosen, fixed.grid.shape)[::-1], -1).double()
+        index = _indices(chosen, fixed.grid.size).double()
         index += torch.rand(index.shape, generator=generator, dtype=torch.float64) - 0.5
         read = _read(grey[None], index[None].float())[0][0]
         matrix = fixed.grid.matrix
@@ -171,6 +172,15 @@ def _moving_level(pair: Pair, spacing: float) -> tuple[Image, float]:
     return Image(torch.cat([grey, counts]), coarse.grid), level
 
 
+def _indices(flat: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(N, D) index I, J(, K) of voxels given by their place in memory. Torch's own imports a formula manipulator."""
+    columns = []
+    for n in size:
+        columns.append(flat % n)
+        flat = flat // n
+    return torch.stack(columns, -1)
+
+
 def _read(tensor: Tensor, index: Tensor) -> Tensor:
     """(C, *shape) at (B, N, D) index positions I, J(, K): (C, B, N), the border held outside."""
     d = index.shape[-1]
@@ -206,15 +216,19 @@ def _climbed(level: Level, frame: PoseFrame, poses: Tensor, kind: str, step: Ste
     free = frame.free(kind if step.free == "all" or kind == "rigid" else step.free)
     spacing = frame.radius / step.fineness
     moved = torch.zeros(poses.shape[0], free.shape[0], requires_grad=True)
-    optimiser = torch.optim.Adam([moved], lr=spacing / 2, betas=(0.8, 0.95))
+    mean, square = torch.zeros(2, *moved.shape)
     for turn in range(step.steps):
-        for group in optimiser.param_groups:  # from half a voxel a step to a fortieth
-            group["lr"] = spacing * 0.5 * 0.05 ** (turn / max(1, step.steps - 1))
-        optimiser.zero_grad()
         linear, centre = frame.matrices(poses + moved @ free)
         information, surrogate, _ = level.information(linear, centre, frame.centre)
-        (-(surrogate + information.detach() * frame.likely(poses + moved @ free)).sum()).backward()
-        optimiser.step()
+        up = (surrogate + information.detach() * frame.likely(poses + moved @ free)).sum()
+        (slope,) = torch.autograd.grad(up, moved)
+        # Adam (Kingma and Ba 2015); torch's own takes a second to import
+        mean.lerp_(slope, 1 - MEMORY[0])
+        square.lerp_(slope.square(), 1 - MEMORY[1])
+        fair = [1 - memory ** (turn + 1) for memory in MEMORY]
+        length = spacing * 0.5 * 0.05 ** (turn / max(1, step.steps - 1))  # from half a voxel a step to a fortieth
+        with torch.no_grad():
+            moved += length * (mean / fair[0]) / ((square / fair[1]).sqrt() + 1e-8)
     with torch.no_grad():
         poses = poses + moved @ free
         linear, centre = frame.matrices(poses)

@@ -6,7 +6,7 @@ import torch
 
 from ..core import Affine, Composite, Image, InputError, MemoryShortage, Transform, compose, resample
 from ..core.parallel import by_pieces
-from .align import align
+from .align import COARSE, FINE, align
 from .allocation import kept_memory
 from .catalogue import LoadedModel, load
 from .chain import chained, inverted
@@ -131,10 +131,13 @@ def _register(
         if before - started > WORSE_START:
             warnings.append("The images agreed better before the start than after it; compare with the start none.")
     run, working, precision, transform = None, None, Precision(place), first
+    corrects = refine > 0 and refine_by == "mind"
     if classical or locating:
         with stages.step(chosen.name, 0.2, 0.7) as tick:
             kind = chosen.name if classical else "affine"
-            transform = align(pair, pose_base(first), kind, begun.wide, seed, tick)
+            # what is corrected and refined anyway need not be fine
+            levels = COARSE if classical and corrects and not better_in_planes(fixed.grid) else COARSE + FINE
+            transform = align(pair, pose_base(first), kind, begun.wide, seed, tick, levels)
     else:
         with stages.step("network", 0.2, 0.7) as tick:
             wanted = chosen.dimension, chosen.spacing, chosen.method.multiple
@@ -162,7 +165,7 @@ def _register(
             planar = better_in_planes(fixed.grid) if classical else working.planar
             # an affine that both images have agreed on is a better one than a network's field shows at its borders
             root = rooted(transform if run is None else first, inner, body, fit=start != "affine")
-            if refine_by == "mind" and not planar:
+            if corrects and not planar:
                 root = corrected(pair, root, body)
             rendered = _rendered(run, root.before, fixed, fills[0]) if refine_by == "ncc" else None
             plan, more = refined(pair, root, planar, refine, place, refine_by, rendered, described, tick)
