@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ..networks.invertible import InvertibleTranslator
 from ..networks.planewise import Planewise
-from ..networks.sorter import Sorter, second_moves
-from ..networks.warp import enlarge, warp
+from ..networks.sorter import Sorter, most
+from ..networks.warp import enlarge, halve, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork, rendered_velocity
 
-JUDGED = 8  # slices at most by which the direction of translation is found
+JUDGED = 32  # slices at most by which the direction of translation is found
 
 
 class Innreg(Method):
@@ -66,7 +66,7 @@ class Innreg(Method):
         if stages == 1:
             return MethodOutput(full)
         aligned = warp(moving, full)
-        backward = self.second_moves(fixed, moving)
+        backward = self.second_moves(fixed, aligned)
         rendered = self.translation(moving, backward)
         velocity = rendered_velocity(self.registration.fine, fixed, aligned, warp(rendered, full))
         whole = self.registration.finished(u0, velocity, fixed.shape[2:])
@@ -84,11 +84,16 @@ class Innreg(Method):
             out = out.index_copy(0, where, self.translator(image[where], inverse))
         return out
 
-    def second_moves(self, fixed: Tensor, moving: Tensor) -> Tensor:
-        """(N,) the same answer for all: whether the moving image, rather than the fixed one, is of the second modality,
-        so that T's inverse leads to the fixed's."""
-        turned = self.translator is not None and second_moves(self.sorter, fixed, moving, JUDGED)
-        return torch.full((fixed.shape[0],), turned, dtype=torch.bool, device=fixed.device)
+    @torch.no_grad()
+    def second_moves(self, fixed: Tensor, aligned: Tensor) -> Tensor:
+        """(N,) the same answer for all: whether the moving image, aligned, rather than the fixed one is of the second
+        modality, so that T's inverse leads to the fixed's. By the slices that show most; of volumes, the whole."""
+        count = fixed.shape[0]
+        if self.translator is None:
+            return torch.zeros(count, dtype=torch.bool, device=fixed.device)
+        judged = most(fixed, JUDGED)
+        score = self.sorter(halve(fixed[judged].float()), halve(aligned[judged].float())).mean()
+        return torch.full((count,), bool(score > 0), dtype=torch.bool, device=fixed.device)
 
 
 class TwoResidual(torch.nn.Module):

@@ -57,13 +57,14 @@ class InnregObjective:
 
     def _direction(self, batch: Batch, _generator: torch.Generator) -> dict[str, Tensor]:
         """How surely the image of the second modality is told from the other one."""
-        scores = [self.method.sorter(halve(image)) for image in (batch.fixed, batch.moving)]
-        return {"direction": F.binary_cross_entropy_with_logits(scores[1] - scores[0], batch.backward.float())}
+        with torch.no_grad():
+            aligned = warp(batch.moving, self._where(batch))
+        score = self.method.sorter(halve(batch.fixed), halve(aligned))
+        return {"direction": F.binary_cross_entropy_with_logits(score, batch.backward.float())}
 
     def _translator(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
-            known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
-            full = batch.truth if known.all() else torch.where(known, batch.truth, self._found(batch))
+            full = self._where(batch)
         rendered = self.method.translation(batch.moving, batch.backward)
         terms = self._appearance(batch, rendered, full)
         information = self._information("translator", terms.pop("seen"), batch.fixed, generator)
@@ -108,5 +109,10 @@ class InnregObjective:
             return {"information": -information}
         return {"barrier": information_barrier(information, self.weights[stage]["threshold"])}
 
-    def _found(self, batch: Batch) -> Tensor:
-        return enlarge(self.method.registration.coarse(batch.fixed, batch.moving), batch.fixed.shape[2:])
+    def _where(self, batch: Batch) -> Tensor:
+        """The known field; between two people the one that the levels find."""
+        if batch.has_truth.all():
+            return batch.truth
+        known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
+        found = enlarge(self.method.registration.coarse(batch.fixed, batch.moving), batch.fixed.shape[2:])
+        return torch.where(known, batch.truth, found)

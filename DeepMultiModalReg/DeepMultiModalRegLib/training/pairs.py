@@ -87,14 +87,19 @@ class PairSampler:
         pose: dict | None = None,
         motion: dict | None = None,
         same: bool | None = None,
+        images: str | None = None,
     ) -> PairSampler:
         """The same recipes on lattices of `coarser` times the spacing, real images smoothed to suit it, or all of one
-        shape, or with other ranges of pose and motion, or only those of one person (same) or of two.
+        shape, or with other ranges of pose and motion, or only those of one person (same) or of two, or only real ones.
 
         A smaller shape shows the middle of the head alone, at a fraction of the work.
         """
         shapes = [tuple(shape) if shape else tuple(n // coarser for n in r.shape) for r in self.recipes]
-        recipes = [replace(r, shape=s) for r, s in zip(self.recipes, shapes, strict=True) if same in (None, r.same)]
+        recipes = [
+            replace(r, shape=s)
+            for r, s in zip(self.recipes, shapes, strict=True)
+            if same in (None, r.same) and images in (None, r.images)
+        ]
         spacing = self.spacing * coarser
         subjects = [s if coarser == 1 else s.smoothed(spacing) for group in self.groups.values() for s in group]
         ranges = [

@@ -78,7 +78,7 @@ class Trainer:
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         running: dict[str, float] = {}
-        changes = {key: plan[key] for key in ("coarser", "shape", "pose", "motion", "same") if key in plan}
+        changes = {key: plan[key] for key in ("coarser", "shape", "pose", "motion", "same", "images") if key in plan}
         sampler = self.sampler.on(**changes) if changes else self.sampler
         drawn = Draws(
             sampler, self.settings["seed"], self.stage_index, plan.get("batch", self.settings["batch"]),
