@@ -9,7 +9,7 @@ from fakes import model_of, phantom
 from DeepMultiModalRegLib.core import Grid
 from DeepMultiModalRegLib.engine import register
 from DeepMultiModalRegLib.methods import build
-from DeepMultiModalRegLib.networks.sorter import Sorter
+from DeepMultiModalRegLib.networks.pair_sorter import PairSorter
 from DeepMultiModalRegLib.networks.warp import warp
 
 LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
@@ -69,10 +69,23 @@ def test_the_way_of_translation_is_found_from_the_images(backward, shape):
     assert torch.allclose(translated, method.translator(moving, backward), atol=1e-6)
 
 
+def test_all_slices_of_a_pair_are_translated_the_same_way_whatever_each_of_them_shows():
+    method = innreg()
+    method.translator, method.sorter = Gamma(), Brightness()
+    moving = torch.full((4, 1, 32, 32), 0.6)
+    fixed = torch.tensor([0.1, 0.1, 0.1, 0.9]).reshape(-1, 1, 1, 1).expand(4, 1, 32, 32).contiguous()
+    common = method.prepared(fixed, moving)
+    assert common == {"backward": True}
+    with torch.no_grad():
+        for part in (slice(0, 3), slice(3, 4)):  # as the engine's batches
+            translated = method(fixed[part], moving[part], True, **common).translated
+            assert torch.allclose(translated, method.translator(moving[part], True), atol=1e-6)
+
+
 def test_the_sorter_learns_which_is_which_from_pairs_of_levels_and_ignores_the_air():
     """Fluid is bright in the second where it is dark in the first; all else is alike."""
     torch.manual_seed(0)
-    sorter = Sorter()
+    sorter = PairSorter()
     optimizer = torch.optim.Adam(sorter.parameters(), 1e-2)
 
     def pair():

@@ -169,11 +169,13 @@ def _batches(
     fixed, moving = working.batch(seen.fixed), working.batch(seen.moving)
     count = fixed.shape[0]
     displacements, translations = [], []
+    with precision.autocast():
+        common = {} if rough else method.prepared(fixed.to(device), moving.to(device))
     for first in range(0, count, batch):
         part = slice(first, first + batch)
         with precision.autocast():
             images = fixed[part].to(device).contiguous(), moving[part].to(device).contiguous()
-            out = method.rough(*images) if rough else method(*images, translate)
+            out = method.rough(*images) if rough else method(*images, translate, **common)
         displacements.append(out.displacement.float().cpu())
         if translate and out.translated is not None:
             translations.append(out.translated.float().cpu())

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ..networks.invertible import InvertibleTranslator
+from ..networks.pair_sorter import PairSorter
 from ..networks.planewise import Planewise
-from ..networks.sorter import Sorter, most
+from ..networks.sorter import most
 from ..networks.warp import enlarge, halve, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork, rendered_velocity
 
-JUDGED = 32  # slices at most by which the direction of translation is found
+JUDGED = 16  # slices at most by which the direction of translation is found
 
 
 class Innreg(Method):
@@ -55,22 +56,42 @@ class Innreg(Method):
             self.translator = TwoResidual(inner, blocks, growth)
         if planewise and self.translator is not None:
             self.translator = Planewise(self.translator)
-        self.sorter = Sorter()
+        self.sorter = PairSorter()
         self.registration = FieldNetwork(dimension, levels, fine, steps, last)
         self.multiple = self.registration.multiple
 
-    def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False, stages: int = 2) -> MethodOutput:
-        """As Method.forward; `stages` 1 stops at the coarse field, before anything is translated."""
+    @torch.no_grad()
+    def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
+        """One answer for all slices: those that show most give it."""
+        if fixed.shape[0] == 1:  # forward finds it as it goes
+            return {}
+        shown = most(fixed, JUDGED)
+        fixed, moving = fixed[shown], moving[shown]
+        full = enlarge(self.registration.coarse(fixed, moving), fixed.shape[2:])
+        return {"backward": bool(self.second_moves(fixed, warp(moving, full))[0])}
+
+    def forward(
+        self, fixed: Tensor, moving: Tensor, translate: bool = False, stages: int = 2, backward: bool | None = None
+    ) -> MethodOutput:
+        """As Method.forward; `stages` 1 stops at the coarse field, before anything is translated. backward: whether
+        the moving image is of the second modality, found where not given."""
         u0 = self.registration.coarse(fixed, moving)
         full = enlarge(u0, fixed.shape[2:])
         if stages == 1:
             return MethodOutput(full)
         aligned = warp(moving, full)
-        backward = self.second_moves(fixed, aligned)
+        if backward is None:
+            backward = self.second_moves(fixed, aligned)
+        else:
+            backward = torch.full((fixed.shape[0],), backward, dtype=torch.bool, device=fixed.device)
         rendered = self.translation(moving, backward)
         velocity = rendered_velocity(self.registration.fine, fixed, aligned, warp(rendered, full))
         whole = self.registration.finished(u0, velocity, fixed.shape[2:])
         return MethodOutput(whole, rendered if translate and self.translator is not None else None)
+
+    def rough(self, fixed: Tensor, moving: Tensor) -> MethodOutput:
+        """The levels alone, without any translation: what is left a refinement finds anyway."""
+        return self(fixed, moving, stages=1)
 
     def translation(self, image: Tensor, backward: Tensor) -> Tensor:
         """(N, 1, *shape) in the other modality: by T, or by its inverse where `backward` (N,) says so."""
@@ -87,12 +108,11 @@ class Innreg(Method):
     @torch.no_grad()
     def second_moves(self, fixed: Tensor, aligned: Tensor) -> Tensor:
         """(N,) the same answer for all: whether the moving image, aligned, rather than the fixed one is of the second
-        modality, so that T's inverse leads to the fixed's. By the slices that show most; of volumes, the whole."""
+        modality, so that T's inverse leads to the fixed's."""
         count = fixed.shape[0]
         if self.translator is None:
             return torch.zeros(count, dtype=torch.bool, device=fixed.device)
-        judged = most(fixed, JUDGED)
-        score = self.sorter(halve(fixed[judged].float()), halve(aligned[judged].float())).mean()
+        score = self.sorter(halve(fixed.float()), halve(aligned.float())).mean()
         return torch.full((count,), bool(score > 0), dtype=torch.bool, device=fixed.device)
 
 

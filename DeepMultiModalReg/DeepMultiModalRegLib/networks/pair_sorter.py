@@ -9,7 +9,7 @@ SEEN = 0.02  # grey level above which a pixel counts
 WIDTH = 32
 
 
-class Sorter(nn.Module):
+class PairSorter(nn.Module):
     """What pairs of grey levels occur at the same place says it: fluid, say, is bright in T2 where T1 is dark.
 
     Each pixel's pair of levels goes through two layers, their mean over what either image shows through two more
@@ -31,8 +31,3 @@ class Sorter(nn.Module):
         shown = (pairs.amax(-1, keepdim=True) > SEEN).float()
         mean = (self.levels(pairs).float() * shown).sum(1) / shown.sum(1).clamp(min=1)
         return self.whole(mean)[:, 0].float()
-
-
-def most(slices: Tensor, count: int) -> Tensor:
-    """(M,) indices of the `count` slices of (N, ...) that show most, the brightest on average first."""
-    return slices.flatten(1).mean(1).argsort(descending=True, stable=True)[:count]
