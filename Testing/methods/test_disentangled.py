@@ -60,6 +60,7 @@ def test_which_image_is_of_which_modality_is_found_and_either_is_translated(dime
     first, other = content, 1 - content.square()
     fixed, moving = (first, other) if second else (other, first)
     assert method.moving_is_second(fixed, moving).tolist() == [second] * 3
+    assert method.prepared(fixed, moving) == {"second": second}
     with torch.no_grad():
         translated = method(fixed, moving, translate=True).translated
         codes = method.features(fixed, moving)
@@ -119,3 +120,14 @@ def test_the_last_level_sees_content_and_the_translated_image():
     assert seen["fixed"].shape[1] == 4 + 1 + 1  # MIND, grey levels, content
     assert torch.allclose(seen["fixed"][:, 4:], seen["moving"][:, 4:], atol=1e-2)
     assert torch.allclose(seen["images"][0], seen["images"][2], atol=1e-2)
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_what_was_prepared_is_what_is_done(second):
+    method = disentangled()
+    method.translator = Known()
+    fixed, moving = torch.rand(2, 1, 32, 32), 0.1 + 0.8 * torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        translated = method(fixed, moving, translate=True, second=second).translated
+    expected = (1 - moving).sqrt() if second else 1 - moving.square()
+    assert torch.allclose(translated, expected, atol=1e-4)

@@ -52,22 +52,40 @@ class Disentangled(Method):
         self.registration = FieldNetwork(dimension, levels, fine, steps, last)
         self.multiple = max(self.registration.multiple, 2 ** (halvings + 2))
 
+    @torch.no_grad()
+    def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
+        """One answer for all slices: those that show most give it."""
+        if fixed.shape[0] == 1:  # forward finds it as it goes
+            return {}
+        most = _most(fixed)
+        fixed, moving = fixed[most], moving[most]
+        full = enlarge(self.registration.coarse(fixed, moving), fixed.shape[2:])
+        return {"second": bool(self.moving_is_second(fixed, warp(moving, full))[0])}
+
     def forward(
-        self, fixed: Tensor, moving: Tensor, translate: bool | str = False, stages: int = 2
+        self, fixed: Tensor, moving: Tensor, translate: bool | str = False, stages: int = 2, second: bool | None = None
     ) -> MethodOutput:
         """As Method.forward; `translate` may be "stored": in the usual style of the fixed's modality. `stages` 1 stops
-        at the coarse field, before anything is taken apart."""
+        at the coarse field, before anything is taken apart. second: whether the moving image is of the second modality,
+        found where not given."""
         u0 = self.registration.coarse(fixed, moving)
         full = enlarge(u0, fixed.shape[2:])
         if stages == 1:
             return MethodOutput(full)
         aligned = warp(moving, full)
-        second = self.moving_is_second(fixed, aligned)
-        velocity, rendered = self.fine_velocity(fixed, moving, aligned, full, second)
+        if second is None:
+            which = self.moving_is_second(fixed, aligned)
+        else:
+            which = torch.full((fixed.shape[0],), second, dtype=torch.bool, device=fixed.device)
+        velocity, rendered = self.fine_velocity(fixed, moving, aligned, full, which)
         whole = self.registration.finished(u0, velocity, fixed.shape[2:])
         if translate == STORED:
-            rendered = self.translation(moving, second, None)
+            rendered = self.translation(moving, which, None)
         return MethodOutput(whole, rendered.clamp(0, 1) if translate else None)
+
+    def rough(self, fixed: Tensor, moving: Tensor) -> MethodOutput:
+        """The levels alone, without any translation: what is left a refinement finds anyway."""
+        return self(fixed, moving, stages=1)
 
     def fine_velocity(
         self, fixed: Tensor, moving: Tensor, aligned: Tensor, full: Tensor, second: Tensor
@@ -136,7 +154,7 @@ class Disentangled(Method):
         count = fixed.shape[0]
         if self.dimension == 3:
             fixed, aligned = slices_along(fixed, 2), slices_along(aligned, 2)
-        most = fixed.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
+        most = _most(fixed)
         f, m = fixed[most], aligned[most]
         errors = []
         for guess in (False, True):
@@ -144,6 +162,11 @@ class Disentangled(Method):
             there, back = self._translated(m, second, f), self._translated(f, ~second, m)
             errors.append(_difference(there, f) + _difference(back, m))
         return torch.full((count,), errors[1] < errors[0], dtype=torch.bool, device=fixed.device)
+
+
+def _most(slices: Tensor) -> Tensor:
+    """Which of the slices show most."""
+    return slices.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
 
 
 def _difference(shown: Tensor, real: Tensor) -> float:
