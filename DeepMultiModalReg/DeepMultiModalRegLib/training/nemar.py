@@ -12,6 +12,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..losses.smoothness import bilateral
 from ..methods.nemar import Nemar
@@ -25,9 +26,10 @@ ORDERS = ("translate_first", "warp_first")
 
 
 class NemarObjective:
-    """weights: {stage: {term: weight}} for the stages levels (all of the registration network, on the images as they
-    are: for modalities that it has not seen), translator, together; and cycle (training.cycle) and registration, in
-    which the translator is frozen: the two-step baseline, and all that three dimensions leave time for.
+    """weights: {stage: {term: weight}} for the stages direction (which image is of which modality), levels (all of the
+    registration network, on the images as they are: for modalities that it has not seen), translator, together; and
+    cycle (training.cycle) and registration, in which the translator is frozen: the two-step baseline, and all that
+    three dimensions leave time for.
 
     Terms: translate_first |T(a) o phi - b|, warp_first |T(a o phi) - b|, adversarial, smoothness, bilateral, overlap,
     distance; commutation |T(a o phi) - T(a) o phi| is tracked, and may have the weight 0. An order or the adversarial
@@ -37,7 +39,7 @@ class NemarObjective:
 
     def __init__(self, method: Nemar, weights: dict[str, dict[str, float]], width: int = 32, rate: float = 2e-4):
         self.method, self.weights = method, weights
-        self.stages = ("levels", "translator", "together", "cycle", "registration")
+        self.stages = ("direction", "levels", "translator", "together", "cycle", "registration")
         planar = 2 if hasattr(method.translator, "network") else method.dimension
         # whatever is trained and is not the method's, for the checkpoint
         self.critic = nn.ModuleDict({"pairs": PatchDiscriminator(planar, 2, width)})
@@ -52,8 +54,8 @@ class NemarObjective:
         last = registration.levels[-1] if registration.last is None else registration.last
         if stage == "cycle":
             return nn.ModuleList([self.method.translator, self.critic["cycle"].back])
-        if stage == "levels":
-            return registration
+        if stage in ("levels", "direction"):
+            return registration if stage == "levels" else self.method.sorter
         networks = {"translator": [self.method.translator], "registration": [last]}
         return nn.ModuleList(networks.get(stage, [self.method.translator, last]))
 
@@ -71,6 +73,9 @@ class NemarObjective:
             return self.critic["cycle"].terms(self.method.translator, batch, self.critic_optimizer)
         if stage == "levels":
             return informed_terms(self.method.registration, batch, generator)
+        if stage == "direction":
+            scores = [self.method.sorter(halve(image)) for image in (batch.fixed, batch.moving)]
+            return {"direction": F.binary_cross_entropy_with_logits(scores[1] - scores[0], batch.backward.float())}
         scales = weights.get("scales", 1)
         if stage == "translator":
             terms: dict[str, Tensor] = {}
