@@ -28,7 +28,7 @@ class Settings:
     steps: int = 10
     stride: int = 2
     stiffness: float = 0.4
-    gain: float = 2e-3
+    gain: float = 4e-3
     halvings: int = 2
     hasty: bool = False
 
