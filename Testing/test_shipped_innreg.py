@@ -17,7 +17,7 @@ from DeepMultiModalRegLib.io import read_image, read_transform
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted(path.parent.name for path in (ROOT / "models").glob("innreg-*/model.yaml"))
-T1T2 = [name for name in SHIPPED if "t1t2" in name and name.endswith("2d")]  # in 3D the translator is the same, and slow
+T1T2 = [name for name in SHIPPED if "t1t2" in name and name.endswith("2d")]  # in 3D the same translator, slowly
 SAMPLE = ROOT / "Resources" / "SampleData"
 
 
