@@ -12,20 +12,21 @@ import torch
 from torch import Tensor
 
 from ..networks.disentangling import Disentangler, enlarged
+from ..networks.pair_sorter import PairSorter
 from ..networks.planewise import AXES, in_plane, planes_mean, slices_along
-from ..networks.warp import enlarge, warp
+from ..networks.sorter import most
+from ..networks.warp import enlarge, halve, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork, rendered_velocity
 
 CONTENT = 0.15  # weight of a channel of content, whose deviation is 1, beside the channels of MIND
-JUDGED = 4  # slices at most by which it is found which image is of which modality
-HEAD = 0.02  # grey level above which a voxel counts as head
+JUDGED = 16  # slices at most by which it is found which image is of which modality
 SLAB = 32  # slices taken apart at once
 STORED = "stored"  # for `translate`: in the modality's usual style rather than in that of the fixed image
 
 
 class Disentangled(Method):
-    """The translator and R. One image is of the first modality, the other of the second; which is found from them.
+    """The translator and R. One image is of the first modality, the other of the second; which, a small network says.
 
     width, halvings, blocks, code, style: networks.disentangling.Disentangler, in 3D on slices of three planes whose
     contents are averaged. levels, last, fine, steps: methods.matching.FieldNetwork.
@@ -49,18 +50,21 @@ class Disentangled(Method):
         super().__init__()
         self.dimension = dimension
         self.translator = Disentangler(2, width, halvings, blocks, code, style)
+        self.sorter = PairSorter()
         self.registration = FieldNetwork(dimension, levels, fine, steps, last)
         self.multiple = max(self.registration.multiple, 2 ** (halvings + 2))
 
     @torch.no_grad()
     def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
         """One answer for all slices: those that show most give it."""
-        if fixed.shape[0] == 1:  # forward finds it as it goes
-            return {}
-        most = _most(fixed)
-        fixed, moving = fixed[most], moving[most]
+        return {} if fixed.shape[0] == 1 else {"second": self._judged(fixed, moving)}  # forward finds it as it goes
+
+    def _judged(self, fixed: Tensor, moving: Tensor) -> bool:
+        """Whether the moving image is of the second modality, after the levels have brought both together."""
+        shown = most(fixed, JUDGED)
+        fixed, moving = fixed[shown], moving[shown]
         full = enlarge(self.registration.coarse(fixed, moving), fixed.shape[2:])
-        return {"second": bool(self.moving_is_second(fixed, warp(moving, full))[0])}
+        return bool(self.moving_is_second(fixed, warp(moving, full))[0])
 
     def forward(
         self, fixed: Tensor, moving: Tensor, translate: bool | str = False, stages: int = 2, second: bool | None = None
@@ -142,32 +146,15 @@ class Disentangled(Method):
     def features(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
         """What refinement can compare (refine_by "model"): the contents of both images, (N, code, *shape) each.
 
-        fixed, moving: (N, 1, *shape) in [0, 1], nearly aligned, on a lattice of about the trained spacing.
+        fixed, moving: (N, 1, *shape) in [0, 1], on a lattice of about the trained spacing.
         """
-        second = self.moving_is_second(fixed, moving)
+        second = torch.full((fixed.shape[0],), self._judged(fixed, moving), dtype=torch.bool, device=fixed.device)
         return self.codes(fixed, ~second), self.codes(moving, second)
 
     @torch.no_grad()
     def moving_is_second(self, fixed: Tensor, aligned: Tensor) -> Tensor:
-        """(N,) the same answer for all: whether taking the moving image for the second modality, and the fixed for the
-        first, makes either look more like the other than the reverse does. Judged on the slices that show most."""
-        count = fixed.shape[0]
-        if self.dimension == 3:
-            fixed, aligned = slices_along(fixed, 2), slices_along(aligned, 2)
-        most = _most(fixed)
-        f, m = fixed[most], aligned[most]
-        errors = []
-        for guess in (False, True):
-            second = torch.full((len(most),), guess, device=f.device)
-            there, back = self._translated(m, second, f), self._translated(f, ~second, m)
-            errors.append(_difference(there, f) + _difference(back, m))
-        return torch.full((count,), errors[1] < errors[0], dtype=torch.bool, device=fixed.device)
-
-
-def _most(slices: Tensor) -> Tensor:
-    """Which of the slices show most."""
-    return slices.flatten(1).mean(1).argsort(descending=True, stable=True)[:JUDGED]
-
-
-def _difference(shown: Tensor, real: Tensor) -> float:
-    return float((shown - real).abs()[real > HEAD].double().mean().nan_to_num())
+        """(N,) the same answer for all: whether the moving image, aligned, rather than the fixed one is of the second
+        modality. (Trying which translation fits, with weights trained for some minutes, was right as often: on 12 of 12
+        pairs of newborns, on 9 of 12 synthetic ones against 8 here, and takes two translations more.)"""
+        score = self.sorter(halve(fixed.float()), halve(aligned.float())).mean()
+        return torch.full((fixed.shape[0],), bool(score > 0), dtype=torch.bool, device=fixed.device)
