@@ -42,6 +42,26 @@ def test_a_view_shows_the_image_at_its_matrix():
     assert angles.max() > KNOWN and (angles < KNOWN).float().mean() > 0.5
 
 
+def test_every_other_view_is_mirrored_where_that_is_asked_for():
+    made, plain = objective(mirrored=True), objective()
+    images = torch.rand(40, 1, *SHAPE)
+    seen = [o._views(images, torch.Generator().manual_seed(0))[0] for o in (made, plain)]
+    assert not torch.equal(*seen)
+    upright = PoseRanges(0, 0, 0, 0)
+    for one in (made, plain):
+        one.ranges = upright
+    shown, b, _ = made._views(images, torch.Generator().manual_seed(0))
+    flat = made.network.squared(images)[0]
+    still = (b[:, :2, :2] - torch.eye(2)).abs().amax((1, 2)) < 1e-6  # neither turned nor looked at again
+    same, turned_over = ((shown - other).abs().amax((1, 2, 3)) < 1e-5 for other in (flat, _mirrored(made, images)))
+    assert still.sum() > 5 and (same | turned_over)[still].all()
+    assert same[still].any() and turned_over[still].any()
+
+
+def _mirrored(made: DenseObjective, images: torch.Tensor) -> torch.Tensor:
+    return made.network.squared(images.flip(-1))[0]
+
+
 def test_a_network_that_knows_all_pays_nothing_for_places():
     made = objective({**PLACES, "template": 1.0, "equivariance": 1.0, "reference": 1.0, "size": 1.0}, held=True)
     views, seen = made._views, []

@@ -26,6 +26,7 @@ NETWORKS = {  # settings of methods/equivariant.py, but for the shape
     "numbers": {"widths": [8, 16, 32, 64, 128, 256]},
     "dense": {"widths": [32, 64, 128], "head": "dense"},
 }
+ANY = {"looks": True, "mirrored": True}
 FLIRT = ("2.58 (FLIRT)", "98 (FLIRT)")  # with mutual information
 UNKNOWN = ("?", "?")
 
@@ -102,21 +103,21 @@ ROWS |= {
     ),
     "dense-supervised": _dense("supervised", "supervised-dense", 2000, "D0", None, ("0.32", "?")),
     "dense-second": _dense("two steps", "second-dense", 1500, "D0", "dense-warm"),
-    "dense-shipped": _dense("the shipped model: both steps, any look", "second-dense", 2500, "D0", looks=True),
+    "dense-shipped": _dense("the shipped model: both steps, any look", "second-dense", 2500, "D0", **ANY),
     "dense-frobenius": _dense(
-        "two steps, Frobenius", "wide-dense", 2500, "D1", "dense-shipped", ("1.88", "8.55"), grow=400, looks=True
+        "two steps, Frobenius", "wide-dense", 2500, "D1", "dense-shipped", ("1.88", "8.55"), grow=400, **ANY
     ),
     "dense-grid": _dense(
         "two steps, Grid", "wide-dense", 2500, "D1", "dense-shipped", ("3.69", "1.32"), norm="grid", grow=400,
-        looks=True,
+        **ANY,
     ),
     "dense-small": _dense(
         "two steps, Grid, small occlusions", "wide-dense", 800, "D1", "dense-grid", norm="grid", occlusion="small",
-        looks=True,
+        **ANY,
     ),
     "dense-large": _dense(
         "two steps, Grid, large occlusions", "wide-dense", 1000, "D1", "dense-grid", ("3.79", "1.64"), norm="grid",
-        occlusion="large", looks=True,
+        occlusion="large", **ANY,
     ),
 }  # fmt: skip
 # in one run with its warm start, as training/configs/equivariant-t2-brain-2d.yaml has it

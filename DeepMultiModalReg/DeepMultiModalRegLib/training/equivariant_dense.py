@@ -33,14 +33,14 @@ class DenseObjective(EquivariantObjective):
     head, and which way is up.
     The network sees every I o B in one of its four quarter turns, mostly that nearest to upright; one in three as a
     second look sees it, brought about upright before. It is taught places of near turns alone, and to be unsure of far
-    ones; the method asks for all four turns and takes the surest.
+    ones; the method asks for all four turns and takes the surest. mirrored: every other image is.
     """
 
-    def __init__(self, method: Equivariant, weights: dict[str, float], *others, **more) -> None:
+    def __init__(self, method: Equivariant, weights: dict[str, float], *others, mirrored: bool = False, **more) -> None:
         self.own = {name: weight for name, weight in weights.items() if name in TERMS}
         super().__init__(method, {name: w for name, w in weights.items() if name not in TERMS}, *others, **more)
         assert isinstance(method.regressor, DenseRegressor)
-        self.network = method.regressor
+        self.network, self.mirrored = method.regressor, mirrored
 
     def terms(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """images: (N, 1, *shape) slices in the place where they were found."""
@@ -77,9 +77,9 @@ class DenseObjective(EquivariantObjective):
         """Squares (N, 1, side, side) of I o B, occluded; B of each, a square's point to the image's, in the method's
         unit; and the share of head of its blocks (N, M), covered or not."""
         unit, count = self.method.unit, len(images)
-        if self.looks:  # a mirrored head lies in the template's frame as well: its middle is the lattice's
-            mirrored = torch.rand(count, generator=generator) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        if self.mirrored:  # such a head lies in the template's frame as well: its middle is the lattice's
+            chosen = torch.rand(count, generator=generator) < 0.5
+            images = torch.where(chosen[:, None, None, None], images.flip(-1), images)
         b = self.ranges.draw(count, unit, generator)
         shown, head = moved(torch.cat([images, (images > INSIDE).float()], 1), b, unit).split(1, 1)
         pictures = torch.cat([occluded(shown, self.occlusion, generator), head], 1)

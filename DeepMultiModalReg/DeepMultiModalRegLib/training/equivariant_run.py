@@ -23,7 +23,7 @@ class EquivariantTrainer:
     """Trains a regressor through `stages` on slices (S, M, *shape) and leaves checkpoint.pt and log.jsonl in `out`.
 
     stages: [{network: name of its weights, steps, rate, batch (images that the network sees a step), pose, norm,
-    occlusion, looks, held, grow: steps in which the ranges grow there from D0}]; weights: {name: {term:
+    occlusion, looks, held, mirrored, grow: steps in which the ranges grow there from D0}]; weights: {name: {term:
     weight}}, of training/equivariant.py, and one of two words:
     "supervised": slices are seen in their true place, the template's frame; without it every one has first been given
     a small pose of its own (FOUND), the same throughout. "brought": they are first brought to the template by the
@@ -76,7 +76,7 @@ class EquivariantTrainer:
             self.placed = brought_to_template(self.method, self.found)
         images = self.images if known else self.found if self.placed is None else self.placed
         ranges, grow = RANGES[plan["pose"]], plan.get("grow", 0)
-        chosen = {key: plan[key] for key in ("norm", "occlusion", "looks", "held") if key in plan}
+        chosen = {key: plan[key] for key in ("norm", "occlusion", "looks", "held", "mirrored") if key in plan}
         kind = DenseObjective if self.method.dense else EquivariantObjective
         objective = kind(self.method, weights, self.references, ranges, **chosen)
         optimizer = torch.optim.Adam(self.method.parameters(), lr=plan["rate"], fused=True)
