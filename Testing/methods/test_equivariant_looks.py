@@ -73,5 +73,8 @@ def test_the_method_with_a_dense_head_answers_any_lattice():
     with torch.no_grad():
         r = method.pose(torch.rand(2, 1, 40, 31))
         twins = method(*[torch.rand(1, 1, 33, 29)] * 2).displacement
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = method(*[torch.rand(1, 1, 33, 29)] * 2).displacement
+    assert half.dtype == torch.float32 and half.abs().max() < 1e-3
     assert r.shape == (2, 3, 3) and torch.isfinite(r).all() and (torch.linalg.det(r) > 0).all()
     assert twins.abs().max() < 1e-3

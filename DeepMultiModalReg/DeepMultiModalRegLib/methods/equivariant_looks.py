@@ -42,7 +42,9 @@ def _turn(network: DenseRegressor, images: Tensor, squares: Tensor, shift: Tenso
             answer = torch.where(better, answer @ shift @ torch.linalg.inv(found), answer)
         least, total = torch.minimum(least, doubt), total + doubt
     for degrees in AROUND:
-        seen, _ = network.squared(moved(images, answer @ _turning(degrees).to(answer), network.unit))
+        with torch.autocast(images.device.type, enabled=False):
+            around = answer @ _turning(degrees).to(answer)
+        seen, _ = network.squared(moved(images, around, network.unit))
         for square in (seen, seen.flip(-1)):
             total = total + network.maps(network.places(square))[1]
     return answer, total
