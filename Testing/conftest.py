@@ -12,6 +12,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
 import pytest  # noqa: E402
+import torch  # noqa: E402
 from lattices import LATTICES, LATTICES_2D, LATTICES_3D  # noqa: E402
 
 from DeepMultiModalRegLib.core import Grid  # noqa: E402
@@ -26,6 +27,15 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the test images are not here ({folder}); set DEEPMULTIMODALREG_DATA to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def threads_stay() -> Iterator[None]:
+    """A command run within a test may set the number of threads, on which a network's last bits depend."""
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
