@@ -195,6 +195,14 @@ def test_a_transform_that_is_cut_off_is_refused(suffix, tmp_path) -> None:
     assert path.name in refusal(path)
 
 
+def test_a_kind_of_transform_that_is_no_text_is_refused(tmp_path) -> None:
+    """ITK quotes it in its error, which Python then cannot read."""
+    sitk.WriteTransform(sitk.AffineTransform(3), str(tmp_path / "t.mat"))
+    content = (tmp_path / "t.mat").read_bytes()
+    (tmp_path / "t.mat").write_bytes(content.replace(b"AffineTransform", b"Aff\x90neTransform"))
+    assert "t.mat" in refusal(tmp_path / "t.mat")
+
+
 def test_an_image_is_not_taken_for_a_field(tmp_path) -> None:
     sitk.WriteImage(sitk.Image([4, 4, 4], sitk.sitkFloat32), str(tmp_path / "t.nrrd"))
     assert "no displacement field" in refusal(tmp_path / "t.nrrd")

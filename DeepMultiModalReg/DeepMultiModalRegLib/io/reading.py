@@ -38,7 +38,7 @@ def read_sitk(path: Path, frame: int | None = None) -> sitk.Image:
                 _check_header(path)
                 _frames(path, _opened(path))
                 picture = _executed(path)
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, UnicodeDecodeError) as error:  # ITK's words may quote the file's bytes
         raise InputError(_reason(path, str(error))) from error
     return _one_frame(picture, path, frame)
 
@@ -64,7 +64,7 @@ def count_frames(path: Path) -> int:
             _check_header(path, whole=False)
         with quiet():
             return 1 if path.is_dir() else _frames(path, _opened(path))
-    except (RuntimeError, MemoryError, InputError):
+    except (RuntimeError, MemoryError, UnicodeDecodeError, InputError):
         return 1
 
 

@@ -54,7 +54,7 @@ def _described(folder: Path, series: str) -> str:
         for key in ("0008|0060", "0020|0011", "0008|103e"):
             if reader.HasMetaDataKey(key):
                 words.append(" ".join(reader.GetMetaData(key).split()))
-    except RuntimeError:
+    except (RuntimeError, UnicodeDecodeError):
         pass  # the files are counted all the same
     label = " ".join(word for word in words if word) or "unnamed"
     return f"{label}: {len(files)} files, the first {Path(files[0]).name}"

@@ -47,7 +47,7 @@ def read_transform(path: str | os.PathLike) -> Transform:
     try:
         with quiet():
             read = sitk.ReadTransform(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # ITK's words may quote the file's bytes
         raise InputError(
             f"The transform {path} cannot be read; give an ITK transform file ({', '.join(TRANSFORM_FILES)}) or a "
             "displacement field (.nrrd, .nii.gz). One that Slicer keeps as an inverse must be inverted there first."
