@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.methods.modality import moving_is_second
 
 LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
 SETTINGS = {
@@ -72,7 +73,7 @@ def test_which_image_is_of_which_modality_is_found_and_either_is_translated(dime
     content = blocks(3, 1, *(16,) * dimension)
     first, other = content, 1 - content.square()
     fixed, moving = (first, other) if second else (other, first)
-    assert method.moving_is_second(fixed, moving).tolist() == [second] * 3
+    assert moving_is_second(method.sorter, fixed, moving) is second
     assert method.prepared(fixed, moving) == {"second": second}
     with torch.no_grad():
         translated = method(fixed, moving, translate=True).translated

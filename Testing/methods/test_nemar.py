@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fakes import model_of, phantom
 
+from DeepMultiModalRegLib.core import Grid
+from DeepMultiModalRegLib.engine import network, register
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.networks.affine_field import affine_part
 from DeepMultiModalRegLib.training.validation import determinant
@@ -63,6 +66,20 @@ def test_only_an_image_of_the_first_modality_is_rendered():
     bright = dark + 0.5
     assert torch.equal(method(bright, dark, translate=True).translated, 1 - dark)
     assert method(dark, bright, translate=True).translated is None
+
+
+def test_a_volume_is_rendered_whole_or_not_at_all_whatever_its_batches_of_slices_show(monkeypatch):
+    """The brighter image is of the second modality; in some slices it is the darker one."""
+    monkeypatch.setitem(network.BATCH_VOXELS, "cpu", 1)  # one slice at a time
+    method = nemar()
+    method.translator = Known(lambda x: 1 - x)
+    method.sorter = Known(lambda slices: slices.mean((1, 2, 3)))
+    fixed = phantom(Grid.regular((32, 32, 6), 2.0))
+    darker = fixed.tensor.square() / fixed.tensor.max()
+    darker[:, 1] = fixed.tensor[:, 1].sqrt() * fixed.tensor.max().sqrt()  # but for this slice
+    moving = fixed.with_tensor(darker)
+    result = register(fixed, moving, model_of(method, 2.0), "none", translated=True)
+    assert result.translated.tensor.shape == fixed.tensor.shape
 
 
 @pytest.mark.parametrize("size", [2.0, 4.0])

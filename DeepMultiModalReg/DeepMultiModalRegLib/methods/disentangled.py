@@ -14,13 +14,12 @@ from torch import Tensor
 from ..networks.disentangling import Disentangler, enlarged
 from ..networks.pair_sorter import PairSorter
 from ..networks.planewise import AXES, in_plane, planes_mean, slices_along
-from ..networks.sorter import most
-from ..networks.warp import enlarge, halve, warp
+from ..networks.warp import enlarge, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork, rendered_velocity
+from .modality import judged, moving_is_second, of_each
 
 CONTENT = 0.15  # weight of a channel of content, whose deviation is 1, beside the channels of MIND
-JUDGED = 16  # slices at most by which it is found which image is of which modality
 SLAB = 32  # slices taken apart at once
 STORED = "stored"  # for `translate`: in the modality's usual style rather than in that of the fixed image
 
@@ -57,14 +56,9 @@ class Disentangled(Method):
     @torch.no_grad()
     def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
         """One answer for all slices: those that show most give it."""
-        return {} if fixed.shape[0] == 1 else {"second": self._judged(fixed, moving)}  # forward finds it as it goes
-
-    def _judged(self, fixed: Tensor, moving: Tensor) -> bool:
-        """Whether the moving image is of the second modality, after the levels have brought both together."""
-        shown = most(fixed, JUDGED)
-        fixed, moving = fixed[shown], moving[shown]
-        full = enlarge(self.registration.coarse(fixed, moving), fixed.shape[2:])
-        return bool(self.moving_is_second(fixed, warp(moving, full))[0])
+        if fixed.shape[0] == 1:  # forward finds it as it goes
+            return {}
+        return {"second": judged(self.sorter, self.registration, fixed, moving)}
 
     def forward(
         self, fixed: Tensor, moving: Tensor, translate: bool | str = False, stages: int = 2, second: bool | None = None
@@ -77,10 +71,7 @@ class Disentangled(Method):
         if stages == 1:
             return MethodOutput(full)
         aligned = warp(moving, full)
-        if second is None:
-            which = self.moving_is_second(fixed, aligned)
-        else:
-            which = torch.full((fixed.shape[0],), second, dtype=torch.bool, device=fixed.device)
+        which = of_each(moving_is_second(self.sorter, fixed, aligned) if second is None else second, fixed)
         velocity, rendered = self.fine_velocity(fixed, moving, aligned, full, which)
         whole = self.registration.finished(u0, velocity, fixed.shape[2:])
         if translate == STORED:
@@ -148,13 +139,5 @@ class Disentangled(Method):
 
         fixed, moving: (N, 1, *shape) in [0, 1], on a lattice of about the trained spacing.
         """
-        second = torch.full((fixed.shape[0],), self._judged(fixed, moving), dtype=torch.bool, device=fixed.device)
+        second = of_each(judged(self.sorter, self.registration, fixed, moving), fixed)
         return self.codes(fixed, ~second), self.codes(moving, second)
-
-    @torch.no_grad()
-    def moving_is_second(self, fixed: Tensor, aligned: Tensor) -> Tensor:
-        """(N,) the same answer for all: whether the moving image, aligned, rather than the fixed one is of the second
-        modality. (Trying which translation fits, with weights trained for some minutes, was right as often: on 12 of 12
-        pairs of newborns, on 9 of 12 synthetic ones against 8 here, and takes two translations more.)"""
-        score = self.sorter(halve(fixed.float()), halve(aligned.float())).mean()
-        return torch.full((fixed.shape[0],), bool(score > 0), dtype=torch.bool, device=fixed.device)

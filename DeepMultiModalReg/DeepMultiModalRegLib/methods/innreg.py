@@ -12,12 +12,11 @@ from torch import Tensor
 from ..networks.invertible import InvertibleTranslator
 from ..networks.pair_sorter import PairSorter
 from ..networks.planewise import Planewise
-from ..networks.sorter import most
-from ..networks.warp import enlarge, halve, warp
+from ..networks.residual import ResidualTranslator
+from ..networks.warp import enlarge, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork, rendered_velocity
-
-JUDGED = 16  # slices at most by which the direction of translation is found
+from .modality import judged, moving_is_second, of_each
 
 
 class Innreg(Method):
@@ -63,12 +62,9 @@ class Innreg(Method):
     @torch.no_grad()
     def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
         """One answer for all slices: those that show most give it."""
-        if fixed.shape[0] == 1:  # forward finds it as it goes
+        if fixed.shape[0] == 1 or self.translator is None:  # forward finds it as it goes, or need not
             return {}
-        shown = most(fixed, JUDGED)
-        fixed, moving = fixed[shown], moving[shown]
-        full = enlarge(self.registration.coarse(fixed, moving), fixed.shape[2:])
-        return {"backward": bool(self.second_moves(fixed, warp(moving, full))[0])}
+        return {"backward": judged(self.sorter, self.registration, fixed, moving)}
 
     def forward(
         self, fixed: Tensor, moving: Tensor, translate: bool = False, stages: int = 2, backward: bool | None = None
@@ -81,10 +77,8 @@ class Innreg(Method):
             return MethodOutput(full)
         aligned = warp(moving, full)
         if backward is None:
-            backward = self.second_moves(fixed, aligned)
-        else:
-            backward = torch.full((fixed.shape[0],), backward, dtype=torch.bool, device=fixed.device)
-        rendered = self.translation(moving, backward)
+            backward = self.translator is not None and moving_is_second(self.sorter, fixed, aligned)
+        rendered = self.translation(moving, of_each(backward, moving))
         velocity = rendered_velocity(self.registration.fine, fixed, aligned, warp(rendered, full))
         whole = self.registration.finished(u0, velocity, fixed.shape[2:])
         return MethodOutput(whole, rendered if translate and self.translator is not None else None)
@@ -105,16 +99,6 @@ class Innreg(Method):
             out = out.index_copy(0, where, self.translator(image[where], inverse))
         return out
 
-    @torch.no_grad()
-    def second_moves(self, fixed: Tensor, aligned: Tensor) -> Tensor:
-        """(N,) the same answer for all: whether the moving image, aligned, rather than the fixed one is of the second
-        modality, so that T's inverse leads to the fixed's."""
-        count = fixed.shape[0]
-        if self.translator is None:
-            return torch.zeros(count, dtype=torch.bool, device=fixed.device)
-        score = self.sorter(halve(fixed.float()), halve(aligned.float())).mean()
-        return torch.full((count,), bool(score > 0), dtype=torch.bool, device=fixed.device)
-
 
 class TwoResidual(torch.nn.Module):
     """The ablation's translator: one residual network for each way, of as many convolutions as the invertible one's
@@ -122,8 +106,6 @@ class TwoResidual(torch.nn.Module):
 
     def __init__(self, dimension: int, blocks: int, growth: int) -> None:
         super().__init__()
-        from ..networks.residual import ResidualTranslator
-
         self.there = ResidualTranslator(dimension, 2 * growth, blocks)
         self.back = ResidualTranslator(dimension, 2 * growth, blocks)
 

@@ -6,6 +6,7 @@ equal b, so that T learns grey levels and leaves geometry to R.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..networks.affine_field import affine_part
@@ -55,10 +56,19 @@ class Nemar(Method):
         """Whether every field is affine: the engine then gives an affine transform."""
         return self.kind == "affine"
 
-    def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> MethodOutput:
+    @torch.no_grad()
+    def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
+        """One answer for all slices: those that show most give it."""
+        return {} if fixed.shape[0] == 1 else {"second": second_moves(self.sorter, fixed, moving)}
+
+    def forward(
+        self, fixed: Tensor, moving: Tensor, translate: bool = False, second: bool | None = None
+    ) -> MethodOutput:
+        """As Method.forward. second: whether the moving image is of the second modality, which T does not start from,
+        so that nothing is rendered; found where not given."""
         u = self.displacement(fixed, moving)
         rendered = None
-        if translate and not second_moves(self.sorter, fixed, moving):
+        if translate and not (second_moves(self.sorter, fixed, moving) if second is None else second):
             rendered = self.translator(moving)
         return MethodOutput(u, rendered)
 
