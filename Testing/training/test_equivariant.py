@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from slice_training import assert_a_stop_changes_nothing, before_and_after, slice_trainer
 from slices import SLICE_SHAPE as SHAPE
 from slices import pear
 
@@ -96,41 +97,24 @@ def test_ranges_grow_evenly():
     assert RANGES["D0"].towards(RANGES["D1"], 3.0) == RANGES["D1"]
 
 
-def trainer(out, steps: int, weights: dict, name: str = "first", **stage) -> EquivariantTrainer:
-    torch.manual_seed(0)
-    method = build("equivariant", 2, SETTINGS)
-    plan = {"network": name, "steps": steps, "rate": 3e-3, "batch": 12, "pose": "D0", **stage}
-    slices = torch.cat([torch.cat([pear(s), 0.8 * pear(s)], 1) for s in (-0.5, 0.0, 0.5)])
-    return EquivariantTrainer(method, slices, pear(), [plan], {name: weights}, 0, out, bfloat16=False)
+def trainer(out, steps: int, weights: dict, **stage) -> EquivariantTrainer:
+    return slice_trainer(out, SETTINGS, weights, steps=steps, **stage)
 
 
 def test_supervised_training_learns(tmp_path):
-    weights = {"template": 1.0, "supervised": 1.0}
-    run = trainer(tmp_path, 70, weights, batch=8)
+    run = trainer(tmp_path, 70, {"template": 1.0, "supervised": 1.0}, batch=8)
     objective = EquivariantObjective(run.method, {"template": 1.0}, pear(), RANGES["D0"])
-    images = run.images.repeat(10, 1, 1, 1)
-    before = objective.terms(images, torch.Generator().manual_seed(5))["template"].item()
-    run.run()
-    with torch.no_grad():
-        after = objective.terms(images, torch.Generator().manual_seed(5))["template"].item()
+    before, after = before_and_after(run, objective, "template")
     assert after < 0.75 * before
 
 
 def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path):
     weights = {"equivariance": 1.0, "reference": 1.0, "size": 1.0, "anisotropy": 1.0, "information": 0.1}
-    straight = trainer(tmp_path / "a", 12, weights)
-    assert straight.run()
-    stopped = trainer(tmp_path / "b", 12, weights)
-    assert not stopped.run(seconds=0)
-    again = trainer(tmp_path / "b", 12, weights)
-    again.resume()
-    assert again.step == 1 and again.run()
-    for a, b in zip(straight.method.parameters(), again.method.parameters(), strict=True):
-        assert torch.equal(a, b)
+    assert_a_stop_changes_nothing(lambda name: trainer(tmp_path / name, 12, weights))
 
 
 def test_the_second_step_trains_on_slices_brought_to_the_template(tmp_path):
-    run = trainer(tmp_path, 1, {"template": 1.0, "brought": 1.0}, "second", pose="D1", norm="grid", occlusion="small")
+    run = trainer(tmp_path, 1, {"template": 1.0, "brought": 1.0}, pose="D1", norm="grid", occlusion="small")
     torch.nn.init.normal_(run.method.regressor.head.weight, 0, 0.02)
     expected = brought_to_template(run.method, run.found)
     run.run(seconds=0)

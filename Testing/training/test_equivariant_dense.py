@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from slice_training import assert_a_stop_changes_nothing, before_and_after, slice_trainer
 from slices import SLICE_SHAPE as SHAPE
 from slices import pear
 from torch.nn import functional as F
@@ -106,35 +107,16 @@ def test_terms_of_places_need_the_dense_head(tmp_path):
         run.run()
 
 
-def trainer(out, steps: int) -> EquivariantTrainer:
-    torch.manual_seed(0)
-    method = build("equivariant", 2, SETTINGS)
-    weights = {**PLACES, "template": 0.1, "brought": 1.0}
-    stage = {"network": "second", "steps": steps, "rate": 3e-3, "batch": 12, "pose": "D0", "norm": "grid"}
-    slices = torch.cat([torch.cat([pear(s), 0.8 * pear(s)], 1) for s in (-0.5, 0.0, 0.5)])
-    return EquivariantTrainer(method, slices, pear(), [stage], {"second": weights}, 0, out, bfloat16=False)
+def trainer(out, steps: int, weights: dict, **stage) -> EquivariantTrainer:
+    return slice_trainer(out, SETTINGS, weights, steps=steps, **stage)
 
 
 def test_training_learns_places(tmp_path):
-    run = trainer(tmp_path, 60)
-    run.stages[0] |= {"network": "warm", "norm": "frobenius"}
-    run.weights["warm"] = PLACES
-    made = DenseObjective(run.method, PLACES, pear(), RANGES["D0"])
-    images = run.images.repeat(10, 1, 1, 1)
-    before = made.terms(images, torch.Generator().manual_seed(5))["places"].item()
-    run.run()
-    with torch.no_grad():
-        after = made.terms(images, torch.Generator().manual_seed(5))["places"].item()
+    run = trainer(tmp_path, 60, PLACES)
+    before, after = before_and_after(run, DenseObjective(run.method, PLACES, pear(), RANGES["D0"]), "places")
     assert after < 0.6 * before
 
 
 def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path):
-    straight = trainer(tmp_path / "a", 5)
-    assert straight.run()
-    stopped = trainer(tmp_path / "b", 5)
-    assert not stopped.run(seconds=0)
-    again = trainer(tmp_path / "b", 5)
-    again.resume()
-    assert again.step == 1 and again.run()
-    for a, b in zip(straight.method.parameters(), again.method.parameters(), strict=True):
-        assert torch.equal(a, b)
+    weights = {**PLACES, "template": 0.1, "brought": 1.0}
+    assert_a_stop_changes_nothing(lambda name: trainer(tmp_path / name, 5, weights, norm="grid"))
