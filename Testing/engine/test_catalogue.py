@@ -250,6 +250,8 @@ def mutations():
         (("training", "seed"), 1.5), (("training", "commit"), "not-a-hash"), (("training", "commit"), "0123abc"),
         (("training", "data"), [1]), (("results",), [{"dice": 0.8}]), (("results",), ["0.8"]), (("limits",), {}),
         (("description",), ""), (("settings",), []), (("licence",), None), (("surplus",), 1),
+        (("shares",), [{"network": "g1", "from": "g1", "model": "a-b-3d", "sha256": "b" * 64}]), (("shares",), []),
+        (("shares",), [{"network": "../g1", "from": "g1", "model": "a-b-3d", "sha256": "b" * 64}]),
     ]:  # fmt: skip
         data = deepcopy(good)
         place = data

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import yaml
 from ..core import InputError
 from ..methods.base import Method
 from .description import FILE, SHIPPED, ModelDescription, check_description, read_description
+from .weights import borrowed, checked_bytes, halved, packed, shares_of, stored, without_shared
 
 PLACE = "DEEPMULTIMODALREG_MODELS"  # environment variable: more folders of models, separated as in PATH
 
@@ -87,49 +88,27 @@ _loaded: dict[tuple[Path, str], Method] = {}  # networks only: nothing of a case
 def load(model: str | ModelDescription, reason: str = "chosen by the caller") -> LoadedModel:
     """The model with its weights, after their size and SHA-256 were compared with the description.
 
-    Raises InputError where the weights are missing, altered, of another network, or lie outside the model's folder.
+    Raises InputError where the weights are missing, altered, of another network, or lie outside the model's folder, or
+    where those of a model they are shared with are.
     """
     description = find(model) if isinstance(model, str) else model
-    raw = _checked_weights(description)
+    raw = checked_bytes(description)
     digest = description.weights["sha256"]
     key = (description.folder.resolve(), digest)
     if key not in _loaded:
         _loaded[key] = _network(description, raw)
     modalities = tuple(description.modalities)
     normalisation = description.data["normalisation"]
-    return LoadedModel(
-        description.name, _loaded[key], description.spacing, digest, reason, modalities, normalisation
-    )
-
-
-def _checked_weights(description: ModelDescription) -> bytes:
-    name, weights = description.name, description.weights
-    folder = description.folder.resolve()
-    path = (folder / weights["file"]).resolve()
-    if path.parent != folder:
-        raise InputError(
-            f"The weights of model '{name}' lie outside its folder, which is refused; install the model again."
-        )
-    try:
-        raw = path.read_bytes() if path.stat().st_size == weights["bytes"] else None
-    except OSError as error:
-        raise InputError(
-            f"The weights of model '{name}' cannot be read ({error.strerror}); install the model again."
-        ) from error
-    if raw is None or hashlib.sha256(raw).hexdigest() != weights["sha256"]:
-        raise InputError(
-            f"The weights of model '{name}' are not those its description names (size or SHA-256 differs): "
-            "they were altered or cut off; install the model again."
-        )
-    return raw
+    return LoadedModel(description.name, _loaded[key], description.spacing, digest, reason, modalities, normalisation)
 
 
 def _network(description: ModelDescription, raw: bytes) -> Method:
     from ..methods import build
 
     method = build(description.method, description.dimension, description.settings)
+    shared = borrowed(description, find)
     try:
-        state = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+        state = {**stored(raw), **shared}
         state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
         method.load_state_dict(state, strict=True)
     except Exception as error:  # whatever a file that is no state of this network makes torch say
@@ -141,22 +120,29 @@ def _network(description: ModelDescription, raw: bytes) -> Method:
     return method.eval().requires_grad_(False)
 
 
-def write_model(folder: str | os.PathLike, description: dict, state_dict: dict[str, torch.Tensor]) -> ModelDescription:
+def write_model(
+    folder: str | os.PathLike,
+    description: dict,
+    state_dict: dict[str, torch.Tensor],
+    initial: Iterable[dict] = (),
+) -> ModelDescription:
     """Writes folder/weights.pt (half precision) and folder/model.yaml; the folder's name is the model's.
 
-    description: all fields of models/model.schema.json but name and weights, which are filled in here. Raises
-    InputError where the description is not valid or a weight does not fit half precision; then nothing is written.
+    description: all fields of models/model.schema.json but name, weights and shares, which are filled in here.
+    initial: networks that began as another model's (engine.weights.shares_of): those that training left as they were
+    are not written again. Raises InputError where the description is not valid or a weight does not fit half
+    precision; then nothing is written.
     """
     folder = Path(folder)
-    state = {key: _halved(key, value) for key, value in state_dict.items()}
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    raw = buffer.getvalue()
+    state = halved(state_dict)
+    shares = shares_of(state, initial, find)
+    raw = packed(without_shared(state, shares))
     weights = {"file": "weights.pt", "sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
     data = {
         "name": folder.name,
-        **{k: v for k, v in description.items() if k not in ("name", "weights")},
+        **{k: v for k, v in description.items() if k not in ("name", "weights", "shares")},
         "weights": weights,
+        **({"shares": shares} if shares else {}),
     }
     check_description(data, str(folder / FILE))
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,15 +152,3 @@ def write_model(folder: str | os.PathLike, description: dict, state_dict: dict[s
         temporary.write_bytes(content)
         os.replace(temporary, folder / name)
     return read_description(folder)
-
-
-def _halved(key: str, value: torch.Tensor) -> torch.Tensor:
-    value = value.detach().cpu()
-    if not value.is_floating_point():
-        return value.clone()
-    half = value.to(torch.float16)
-    if not torch.isfinite(half).all():
-        raise InputError(
-            f"The weight '{key}' does not fit half precision (not finite, or beyond 65504); train it again."
-        )
-    return half.clone().contiguous()

@@ -63,6 +63,11 @@ class ModelDescription:
         """{"file", "sha256", "bytes"}."""
         return self.data["weights"]
 
+    @property
+    def shares(self) -> list[dict]:
+        """Networks whose weights lie in another model's file: {"network", "from", "model", "sha256"} each."""
+        return self.data.get("shares", [])
+
 
 @cache
 def model_schema() -> dict:
