@@ -10,6 +10,7 @@ from DeepMultiModalRegLib.core import Grid
 from DeepMultiModalRegLib.engine import network, register
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.networks.affine_field import affine_part
+from DeepMultiModalRegLib.networks.warp import follow
 from DeepMultiModalRegLib.training.validation import determinant
 
 LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
@@ -49,7 +50,7 @@ def test_the_affine_kind_gives_the_affine_part_and_both_the_whole():
     for kind in ("affine", "deformable", "both"):
         method = nemar(registration=kind)
         answers = [ripple, torch.zeros_like(ripple)]
-        method.registration.coarse = lambda fixed, moving, answers=answers: answers.pop(0)
+        method.registration.coarse_ways = lambda *_, answers=answers: [answers.pop(0)]
         with torch.no_grad():
             found[kind] = method(image, image).displacement
     assert torch.allclose(found["affine"], affine_part(found["deformable"], torch.ones(1, 1, 32, 32)), atol=1e-3)
@@ -57,11 +58,27 @@ def test_the_affine_kind_gives_the_affine_part_and_both_the_whole():
     assert (found["deformable"] - found["affine"]).abs().max() > 0.5
 
 
+@pytest.mark.parametrize("kind", ["affine", "deformable", "both"])
+def test_the_way_back_undoes_the_way_there(kind):
+    method = nemar(registration=kind)
+    smooth = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(1)) * 1.5
+    smooth = torch.nn.functional.interpolate(smooth, size=(32, 32), mode="bicubic")
+    method.registration.levels[0].forward = lambda *_: smooth
+    image = torch.ones(1, 1, 64, 64)
+    with torch.no_grad():
+        there, back = method.ways(image, image)
+        assert torch.equal(there, method.displacement(image, image))
+    far = there.abs().max()
+    assert far > 1
+    for outer, inner in ((there, back), (back, there)):
+        assert follow(outer, inner)[..., 8:-8, 8:-8].abs().max() < 0.05 * far, "interpolation alone is left"
+
+
 def test_only_an_image_of_the_first_modality_is_rendered():
     method = nemar()
     method.translator = Known(lambda x: 1 - x)
     method.sorter = Known(lambda slices: slices.mean((1, 2, 3)))  # the brighter image is of the second modality
-    method.registration.coarse = lambda fixed, moving: torch.zeros(fixed.shape[0], 2, 16, 16)
+    method.registration.coarse_ways = lambda fixed, *_: [torch.zeros(fixed.shape[0], 2, 16, 16)]
     dark = torch.rand(2, 1, 32, 32) * 0.4
     bright = dark + 0.5
     assert torch.equal(method(bright, dark, translate=True).translated, 1 - dark)

@@ -36,3 +36,14 @@ def test_a_ripple_leaves_no_affine_part_and_no_weight_is_no_displacement():
     ripple = torch.sin(identity((64, 64), torch.device("cpu")) * torch.pi / 2).movedim(-1, 1)
     assert affine_part(ripple, torch.ones(1, 1, 64, 64)).abs().max() < 0.1
     assert affine_part(ripple, torch.zeros(1, 1, 64, 64)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (12, 9, 15)])
+def test_the_inverse_leads_back(shape):
+    u = affine_displacement(shape)
+    back = affine_part(u, torch.ones(1, 1, *shape), inverse=True)
+    x = identity(shape, torch.device("cpu"))[0]
+    linear = torch.linalg.lstsq(torch.cat([x, torch.ones_like(x[..., :1])], -1).flatten(0, -2), u[0].flatten(1).T).solution
+    y = x + back[0].movedim(0, -1)
+    again = y + torch.cat([y, torch.ones_like(y[..., :1])], -1) @ linear
+    assert (again - x).abs().max() < 0.05

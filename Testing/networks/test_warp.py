@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from DeepMultiModalRegLib.networks.warp import enlarge, follow, identity, integrate, warp
+from DeepMultiModalRegLib.networks.warp import enlarge, follow, identity, integrate, inverted, warp
 
 
 def smooth_field(shape: tuple[int, ...], size: float, seed: int = 0) -> torch.Tensor:
@@ -88,3 +88,9 @@ def test_warping_stays_in_float32_under_autocast():
         moved = warp(image, shift)
     assert moved.dtype == torch.float32
     assert torch.allclose(moved, image, atol=1e-4)
+
+
+def test_a_smooth_field_is_inverted_in_a_few_rounds():
+    wave = torch.sin(torch.arange(48.0) / 6)
+    u = torch.stack([2 * wave[:, None] * wave, 1.5 * wave[None].expand(48, -1)])[None]
+    assert follow(u, inverted(u))[..., 6:-6, 6:-6].abs().max() < 1e-3

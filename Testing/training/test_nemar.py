@@ -8,6 +8,8 @@ from methods.test_nemar import Known
 from training.test_pairs import sampler
 
 from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.networks.warp import warp
+from DeepMultiModalRegLib.training.deformation import Ranges, random_displacement
 from DeepMultiModalRegLib.training.draws import Draws
 from DeepMultiModalRegLib.training.nemar import NemarObjective, _distance
 from DeepMultiModalRegLib.training.train import CONFIGS, read_config
@@ -29,27 +31,57 @@ def batch(size: int = 3):
 def test_a_translator_of_single_voxels_commutes_with_a_warp_by_whole_voxels():
     o = objective()
     o.method.translator = Known(lambda x: 1 - x)
-    o.method.displacement = lambda fixed, moving: torch.ones(fixed.shape[0], 2, *fixed.shape[2:]) * 3
-    terms = o.terms("together", batch(), torch.Generator())
-    assert terms["commutation"] < 1e-5
-    assert torch.isclose(terms["translate_first"], terms["warp_first"], atol=1e-5)
-    o.method.translator = Known(lambda x: x * torch.linspace(0, 1, x.shape[-1]))  # it sees the place
+    o.method.ways = shifted
     b = batch()
-    b.backward[:] = False
-    assert o.terms("together", b, torch.Generator())["commutation"] > 0.005
+    for backward in (False, True):
+        b.backward[:] = backward
+        o.method.translator = Known(lambda x: 1 - x)
+        terms = o.terms("together", b, torch.Generator())
+        assert terms["commutation"] < 1e-5
+        assert torch.isclose(terms["translate_first"], terms["warp_first"], atol=1e-5)
+        o.method.translator = Known(lambda x: x * torch.linspace(0, 1, x.shape[-1]))  # it sees the place
+        assert o.terms("together", b, torch.Generator())["commutation"] > 0.005
 
 
-def test_a_pair_the_other_way_round_translates_the_fixed_image():
-    o = objective()
-    seen = []
-    o.method.translator = Known(lambda x: (seen.append(x), x)[1])
+def shifted(fixed, moving):
+    """Everything three voxels on, and its inverse."""
+    field = torch.full((fixed.shape[0], 2, *fixed.shape[2:]), 3.0)
+    return [field, -field]
+
+
+def test_a_pair_the_other_way_round_takes_the_fixed_image_to_the_moving_one_by_the_inverse():
+    o = objective({"translate_first": 1.0, "warp_first": 1.0})
+    o.method.translator = Known(lambda x: x)
+    o.method.ways = shifted
     b = batch()
     b.backward[:] = True
-    o.terms("together", b, torch.Generator())
-    assert torch.equal(seen[0], b.fixed)
+    b.moving = warp(b.fixed, -torch.full((b.fixed.shape[0], 2, *b.fixed.shape[2:]), 3.0))
+    exact = o.terms("together", b, torch.Generator())
+    assert max(exact.values()) < 1e-5, "the moving image stays as it is, and is what the fixed one is taken to"
     b.backward[:] = False
-    o.terms("together", b, torch.Generator())
-    assert not torch.equal(seen[2], b.fixed)
+    b.fixed, b.moving = warp(b.moving, torch.full_like(b.fixed, 3.0).expand(-1, 2, -1, -1)), b.moving
+    assert max(o.terms("together", b, torch.Generator()).values()) < 1e-5
+    b.backward[:] = True
+    b.moving = b.fixed
+    assert min(o.terms("together", b, torch.Generator()).values()) > 0.005
+
+
+def test_the_translator_learns_from_known_fields_in_both_directions():
+    o = objective({"translate_first": 1.0, "warp_first": 1.0})
+    o.method.translator = Known(lambda x: x)
+    b = batch()
+    b.has_truth[:] = True
+    drawn = random_displacement((32, 32), 1.75, Ranges(elastic=0.14), torch.Generator().manual_seed(3))
+    b.truth = drawn.expand(3, -1, -1, -1)
+    b.moving = torch.nn.functional.avg_pool2d(b.moving, 5, 1, 2)
+    b.fixed = warp(b.moving, b.truth)
+    for backward in (False, True):
+        b.backward[:] = backward
+        right = o.terms("translator", b, torch.Generator())
+        b.truth = -b.truth
+        wrong = o.terms("translator", b, torch.Generator())
+        b.truth = -b.truth
+        assert right["warp_first"] < 0.2 * wrong["warp_first"], (backward, right, wrong)
 
 
 def test_the_discriminator_learns_and_lends_no_gradient_of_its_own():

@@ -35,7 +35,12 @@ class FieldNetwork(nn.Module):
 
     def coarse(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """(N, D, *shape / 2), voxels of the half-resolution lattice, from the images as they are."""
-        return composed(self.velocities(fixed, moving), tuple(n // 2 for n in fixed.shape[2:]), self.steps)
+        return self.coarse_ways(fixed, moving, (False,))[0]
+
+    def coarse_ways(self, fixed: Tensor, moving: Tensor, inverse: tuple[bool, ...] = (False, True)) -> list[Tensor]:
+        """`coarse`, and its inverse: for each of `inverse`, whether that is wanted."""
+        velocities, shape = self.velocities(fixed, moving), tuple(n // 2 for n in fixed.shape[2:])
+        return [composed(velocities, shape, self.steps, backward) for backward in inverse]
 
     def velocities(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
         """Of the levels and the last one; see `level_velocities`."""

@@ -13,7 +13,7 @@ from ..networks.affine_field import affine_part
 from ..networks.planewise import Planewise
 from ..networks.residual import ResidualTranslator
 from ..networks.sorter import Sorter, second_moves
-from ..networks.warp import enlarge, warp
+from ..networks.warp import enlarge, follow, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork
 
@@ -74,11 +74,17 @@ class Nemar(Method):
 
     def displacement(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """phi = R(fixed, moving): (N, D, *shape) voxels."""
-        u = enlarge(self.registration.coarse(fixed, moving), fixed.shape[2:])
+        return self.ways(fixed, moving, (False,))[0]
+
+    def ways(self, fixed: Tensor, moving: Tensor, inverse: tuple[bool, ...] = (False, True)) -> list[Tensor]:
+        """phi and its inverse: for each of `inverse`, whether that is wanted."""
+        shape = fixed.shape[2:]
         if self.kind == "deformable":
-            return u
-        affine = affine_part(u, (fixed > HEAD).float())
+            return [enlarge(u, shape) for u in self.registration.coarse_ways(fixed, moving, inverse)]
+        u, head = enlarge(self.registration.coarse(fixed, moving), shape), (fixed > HEAD).float()
         if self.kind == "affine":
-            return affine
-        rest = enlarge(self.registration.coarse(fixed, warp(moving, affine)), fixed.shape[2:])
-        return rest + warp(affine, rest)
+            return [affine_part(u, head, back) for back in inverse]
+        affine = affine_part(u, head)
+        rests = self.registration.coarse_ways(fixed, warp(moving, affine), inverse)
+        both = zip((enlarge(rest, shape) for rest in rests), inverse, strict=True)
+        return [follow(rest, affine_part(u, head, True)) if back else follow(affine, rest) for rest, back in both]

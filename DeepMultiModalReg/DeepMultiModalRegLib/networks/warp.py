@@ -59,3 +59,12 @@ def halve(x: Tensor) -> Tensor:
 def follow(outer: Tensor, inner: Tensor) -> Tensor:
     """The displacement of x -> outer(inner(x)), both (N, D, *shape) on one lattice: u_in + u_out(x + u_in)."""
     return inner + warp(outer, inner)
+
+
+def inverted(displacement: Tensor, rounds: int = 20) -> Tensor:
+    """The displacement back: v(x) = -u(x + v(x)) by `rounds` of fixed-point iteration, which converges where a unit
+    step changes u (N, D, *shape) by less than one (Chen et al. 2008). What is read from beyond the edge is u there."""
+    back = torch.zeros_like(displacement)
+    for _ in range(rounds):
+        back = -warp(displacement, back)
+    return back

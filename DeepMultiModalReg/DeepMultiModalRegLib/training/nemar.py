@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..losses.smoothness import bilateral
 from ..methods.nemar import Nemar
 from ..networks.discriminator import PatchDiscriminator, least_squares
-from ..networks.warp import halve, warp
+from ..networks.warp import halve, inverted, warp
 from .batch import Batch
 from .cycle import Cycle
 from .field_terms import HEAD, field_terms, informed_terms
@@ -30,6 +30,9 @@ class NemarObjective:
     registration network, on the images as they are: for modalities that it has not seen), translator, together; and
     cycle (training.cycle) and registration, in which the translator is frozen: the two-step baseline, and all that
     three dimensions leave time for.
+
+    Where the moving image is of the second modality, it is b, and the inverse of the field takes a to it: both orders
+    are then two terms as well, and b stays as it is.
 
     Terms: translate_first |T(a) o phi - b|, warp_first |T(a o phi) - b|, adversarial, smoothness, bilateral, overlap,
     distance; commutation |T(a o phi) - T(a) o phi| is tracked, and may have the weight 0. An order or the adversarial
@@ -79,46 +82,40 @@ class NemarObjective:
         scales = weights.get("scales", 1)
         if stage == "translator":
             terms: dict[str, Tensor] = {}
-            known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
-            with torch.no_grad():
-                phi = batch.truth
-                if not known.all():
-                    phi = torch.where(known, phi, self.method.displacement(batch.fixed, batch.moving))
-            warped = warp(batch.moving, phi)
+            phi, inverse = self._known_ways(batch)
         else:
-            phi = self.method.displacement(batch.fixed, batch.moving)
+            phi, inverse = self.method.ways(batch.fixed, batch.moving)
             terms = field_terms(batch, phi, phi)
             warped = terms.pop("warped")
             if "bilateral" in weights:
                 terms["bilateral"] = bilateral(phi, warped)
-        source, target, turned = self._roles(batch, warped)
-        inside = ((target > HEAD) | (source > HEAD)).float()
-        fakes = []
-        there = None
-        if weights.get("warp_first", 0) or batch.backward.any():
-            there = self.method.translator(source)  # T(a o phi), or T(a) where a is the fixed image
-        if weights.get("warp_first", 0):
-            terms["warp_first"] = _distance(there, target, inside, scales)
-            fakes.append(there)
+        turned = batch.backward.reshape(-1, *[1] * (batch.fixed.dim() - 1))
+        a, b, psi = (torch.where(turned, *both) for both in (
+            (batch.fixed, batch.moving), (batch.moving, batch.fixed), (inverse, phi)
+        ))  # fmt: skip
+        source = warp(a, psi)
+        inside = ((b > HEAD) | (source > HEAD)).float()
+        found = {}
+        if weights.get("warp_first", 0) or "commutation" in weights:
+            found["warp_first"] = self.method.translator(source)
         if weights.get("translate_first", 0) or "commutation" in weights:
-            seen = there
-            if not batch.backward.all():
-                seen = warp(self.method.translator(batch.moving), phi)
-                if there is not None:
-                    seen = torch.where(turned, there, seen)
-                    terms["commutation"] = _distance(there, seen, inside * ~turned).detach()
-            if weights.get("translate_first", 0):
-                terms["translate_first"] = _distance(seen, target, inside, scales)
-                fakes.append(seen)
+            found["translate_first"] = warp(self.method.translator(a), psi)
+        if "commutation" in weights:
+            terms["commutation"] = _distance(*found.values(), inside).detach()
+        wanted = {order: seen for order, seen in found.items() if weights.get(order, 0)}
+        terms |= {order: _distance(seen, b, inside, scales) for order, seen in wanted.items()}
         if weights.get("adversarial", 0):
-            terms["adversarial"] = self._adversarial(source, target, fakes)
+            terms["adversarial"] = self._adversarial(source, b, list(wanted.values()))
         return {name: value for name, value in terms.items() if name in weights}
 
-    def _roles(self, batch: Batch, warped: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(a o phi, b, whether turned): where the moving image is of the second modality, a is the fixed image, which
-        needs no warp, and b the warped moving one."""
-        turned = batch.backward.reshape(-1, *[1] * (batch.fixed.dim() - 1))
-        return torch.where(turned, batch.fixed, warped), torch.where(turned, warped, batch.fixed), turned
+    @torch.no_grad()
+    def _known_ways(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The true field and its inverse; where none is known, the network's."""
+        if batch.has_truth.all():
+            return batch.truth, inverted(batch.truth)
+        known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
+        found = self.method.ways(batch.fixed, batch.moving)
+        return tuple(torch.where(known, *both) for both in zip((batch.truth, inverted(batch.truth)), found, strict=True))
 
     def _adversarial(self, source: Tensor, target: Tensor, fakes: list[Tensor]) -> Tensor:
         """The translator's part; the discriminator takes its own step first, on what it is shown now."""
