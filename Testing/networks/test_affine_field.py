@@ -43,7 +43,8 @@ def test_the_inverse_leads_back(shape):
     u = affine_displacement(shape)
     back = affine_part(u, torch.ones(1, 1, *shape), inverse=True)
     x = identity(shape, torch.device("cpu"))[0]
-    linear = torch.linalg.lstsq(torch.cat([x, torch.ones_like(x[..., :1])], -1).flatten(0, -2), u[0].flatten(1).T).solution
+    ones = torch.ones_like(x[..., :1])
+    linear = torch.linalg.lstsq(torch.cat([x, ones], -1).flatten(0, -2), u[0].flatten(1).T).solution
     y = x + back[0].movedim(0, -1)
-    again = y + torch.cat([y, torch.ones_like(y[..., :1])], -1) @ linear
+    again = y + torch.cat([y, ones], -1) @ linear
     assert (again - x).abs().max() < 0.05

@@ -111,11 +111,12 @@ class NemarObjective:
     @torch.no_grad()
     def _known_ways(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The true field and its inverse; where none is known, the network's."""
+        true = batch.truth, inverted(batch.truth)
         if batch.has_truth.all():
-            return batch.truth, inverted(batch.truth)
+            return true
         known = batch.has_truth.reshape(-1, *[1] * (batch.truth.dim() - 1))
         found = self.method.ways(batch.fixed, batch.moving)
-        return tuple(torch.where(known, *both) for both in zip((batch.truth, inverted(batch.truth)), found, strict=True))
+        return tuple(torch.where(known, *both) for both in zip(true, found, strict=True))
 
     def _adversarial(self, source: Tensor, target: Tensor, fakes: list[Tensor]) -> Tensor:
         """The translator's part; the discriminator takes its own step first, on what it is shown now."""
