@@ -75,7 +75,8 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
             rows.append({"group": group, "case": "all", "method": method, "error": str(error)})
             print(f"{method}: {error}", flush=True)
             continue
-        own = [row_of(method, pair, one) | {"group": group} for pair, one in zip(pairs, found, strict=True)]
+        surfaces = not options.no_surfaces
+        own = [row_of(method, pair, one, surfaces) | {"group": group} for pair, one in zip(pairs, found, strict=True)]
         rows += own
         print(table.markdown(table.means(own), ("method",)).splitlines()[-1], flush=True)
         for pair, one in list(zip(pairs, found, strict=True))[:: max(1, len(pairs) // PAGES)]:
@@ -213,7 +214,7 @@ def _explained(facts: dict) -> str:
     return f"""\
 Axial slices of {facts["slices"]}, fixed {facts["fixed"]}, moving {facts["moving"]}, {facts["pairs"]} pairs of
 {PIXELS}x{PIXELS} pixels of {SPACING} mm; the moving one under {facts["transforms"]}.
-Dice: mean over the labels with at least 50 pixels in the slice, then over slices. error: against the known transform,
+Dice, HD95: mean over the labels with at least 50 pixels in the slice, then over slices. error: against the known transform,
 inside the head. MSE %: the fixed's modality carried by the transform found between both, against the fixed image, both
 in [0, 1] (the hierarchical paper's BraTS measure). PSNR, SSIM: the translated image against the real one of the fixed's
 modality under the same transform, in the moving's space, in [0, 1], whole slice; in the row identity, the moving image
