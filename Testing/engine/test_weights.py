@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from fakes import DESCRIPTION, write_tiny_model
 
 from DeepMultiModalRegLib.core import InputError
@@ -60,3 +61,18 @@ def test_a_missing_or_altered_model_it_shares_with_is_said(models):
     shutil.rmtree(models / "hierarchical-a-3d")
     with pytest.raises(InputError, match="shares weights with 'hierarchical-a-3d'.*There is no model"):
         load("hierarchical-b-3d")
+
+
+def test_a_network_shared_by_now_is_not_read_from_the_file_whatever_lies_there(models):
+    """A network may be replaced by another model's without the weights being written again."""
+    method = trained_on()
+    write_model(models / "hierarchical-b-3d", DESCRIPTION, {**method.state_dict(), "g1.of_another": torch.ones(2)})
+    path = models / "hierarchical-b-3d" / "model.yaml"
+    description = yaml.safe_load(path.read_text())
+    digest = find("hierarchical-a-3d").weights["sha256"]
+    with pytest.raises(InputError):
+        load("hierarchical-b-3d")
+    description["shares"] = [{"network": "g1", "from": "g1", "model": "hierarchical-a-3d", "sha256": digest}]
+    path.write_text(yaml.safe_dump(description))
+    loaded, lender = (load(f"hierarchical-{name}-3d").method.state_dict() for name in "ba")
+    assert all(torch.equal(loaded[key], value) for key, value in lender.items() if key.startswith("g1."))

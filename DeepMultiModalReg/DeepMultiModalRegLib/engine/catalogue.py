@@ -108,7 +108,7 @@ def _network(description: ModelDescription, raw: bytes) -> Method:
     method = build(description.method, description.dimension, description.settings)
     shared = borrowed(description, find)
     try:
-        state = {**stored(raw), **shared}
+        state = {**without_shared(stored(raw), description.shares), **shared}
         state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
         method.load_state_dict(state, strict=True)
     except Exception as error:  # whatever a file that is no state of this network makes torch say

@@ -93,7 +93,7 @@ def shares_of(state: State, initial: Iterable[dict], find: Callable[[str], Model
 
 
 def without_shared(state: State, shares: list[dict]) -> State:
-    """What is left to write."""
+    """What is left to write; and, of what a file holds, what is left to read: a network that is shared by now."""
     prefixes = tuple(share["network"] + "." for share in shares)
     return {key: value for key, value in state.items() if not key.startswith(prefixes)}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..networks.sorter import most
 from ..networks.warp import enlarge, halve, warp
 from .matching import FieldNetwork
 
@@ -21,6 +20,11 @@ def moving_is_second(sorter: nn.Module, fixed: Tensor, aligned: Tensor) -> bool:
     often: on 12 of 12 pairs of newborns, on 9 of 12 synthetic ones against 8, and takes two translations more.)
     """
     return bool(sorter(halve(fixed.float()), halve(aligned.float())).mean() > 0)
+
+
+def most(volume: Tensor, count: int) -> Tensor:
+    """(M,) indices of the `count` slices of (N, ...) that show most, the brightest on average first."""
+    return volume.flatten(1).mean(1).argsort(descending=True, stable=True)[:count]
 
 
 @torch.no_grad()

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from ..networks.affine_field import affine_part
+from ..networks.pair_sorter import PairSorter
 from ..networks.planewise import Planewise
 from ..networks.residual import ResidualTranslator
-from ..networks.sorter import Sorter, second_moves
 from ..networks.warp import enlarge, follow, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork
+from .modality import judged, moving_is_second
 
 KINDS = ("affine", "deformable", "both")
 HEAD = 0.02  # grey level above which a voxel counts as head
@@ -47,7 +48,7 @@ class Nemar(Method):
         self.dimension, self.kind = dimension, registration
         translator = ResidualTranslator(2 if planewise else dimension, width, blocks)
         self.translator = Planewise(translator) if planewise else translator
-        self.sorter = Sorter()
+        self.sorter = PairSorter()
         self.registration = FieldNetwork(dimension, levels, None, steps, last)
         self.multiple = max(4, self.registration.multiple)
 
@@ -59,7 +60,7 @@ class Nemar(Method):
     @torch.no_grad()
     def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
         """One answer for all slices: those that show most give it."""
-        return {} if fixed.shape[0] == 1 else {"second": second_moves(self.sorter, fixed, moving)}
+        return {} if fixed.shape[0] == 1 else {"second": judged(self.sorter, self.registration, fixed, moving)}
 
     def forward(
         self, fixed: Tensor, moving: Tensor, translate: bool = False, second: bool | None = None
@@ -68,7 +69,9 @@ class Nemar(Method):
         so that nothing is rendered; found where not given."""
         u = self.displacement(fixed, moving)
         rendered = None
-        if translate and not (second_moves(self.sorter, fixed, moving) if second is None else second):
+        if translate and second is None:
+            second = moving_is_second(self.sorter, fixed, warp(moving, u))
+        if translate and not second:
             rendered = self.translator(moving)
         return MethodOutput(u, rendered)
 

@@ -12,7 +12,6 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..losses.smoothness import bilateral
 from ..methods.nemar import Nemar
@@ -26,10 +25,9 @@ ORDERS = ("translate_first", "warp_first")
 
 
 class NemarObjective:
-    """weights: {stage: {term: weight}} for the stages direction (which image is of which modality), levels (all of the
-    registration network, on the images as they are: for modalities that it has not seen), translator, together; and
-    cycle (training.cycle) and registration, in which the translator is frozen: the two-step baseline, and all that
-    three dimensions leave time for.
+    """weights: {stage: {term: weight}} for the stages levels (all of the registration network, on the images as they
+    are: for modalities that it has not seen), translator, together; and cycle (training.cycle) and registration, in
+    which the translator is frozen: the two-step baseline, and all that three dimensions leave time for.
 
     Where the moving image is of the second modality, it is b, and the inverse of the field takes a to it: both orders
     are then two terms as well, and b stays as it is.
@@ -42,7 +40,7 @@ class NemarObjective:
 
     def __init__(self, method: Nemar, weights: dict[str, dict[str, float]], width: int = 32, rate: float = 2e-4):
         self.method, self.weights = method, weights
-        self.stages = ("direction", "levels", "translator", "together", "cycle", "registration")
+        self.stages = ("levels", "translator", "together", "cycle", "registration")
         planar = 2 if hasattr(method.translator, "network") else method.dimension
         # whatever is trained and is not the method's, for the checkpoint
         self.critic = nn.ModuleDict({"pairs": PatchDiscriminator(planar, 2, width)})
@@ -57,8 +55,8 @@ class NemarObjective:
         last = registration.levels[-1] if registration.last is None else registration.last
         if stage == "cycle":
             return nn.ModuleList([self.method.translator, self.critic["cycle"].back])
-        if stage in ("levels", "direction"):
-            return registration if stage == "levels" else self.method.sorter
+        if stage == "levels":
+            return registration
         networks = {"translator": [self.method.translator], "registration": [last]}
         return nn.ModuleList(networks.get(stage, [self.method.translator, last]))
 
@@ -76,9 +74,6 @@ class NemarObjective:
             return self.critic["cycle"].terms(self.method.translator, batch, self.critic_optimizer)
         if stage == "levels":
             return informed_terms(self.method.registration, batch, generator)
-        if stage == "direction":
-            scores = [self.method.sorter(halve(image)) for image in (batch.fixed, batch.moving)]
-            return {"direction": F.binary_cross_entropy_with_logits(scores[1] - scores[0], batch.backward.float())}
         scales = weights.get("scales", 1)
         if stage == "translator":
             terms: dict[str, Tensor] = {}
