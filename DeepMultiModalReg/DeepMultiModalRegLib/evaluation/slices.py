@@ -215,12 +215,12 @@ def _explained(facts: dict) -> str:
 Axial slices of {facts["slices"]}, fixed {facts["fixed"]}, moving {facts["moving"]}, {facts["pairs"]} pairs of
 {PIXELS}x{PIXELS} pixels of {SPACING} mm; the moving one under {facts["transforms"]}.
 Dice, HD95: mean over the labels with at least 50 pixels in the slice, then over slices. error: against the known
-transform, inside the head. MSE %: the fixed's modality carried by the transform found between both, against the fixed image, both
-in [0, 1] (the hierarchical paper's BraTS measure). PSNR, SSIM: the translated image against the real one of the fixed's
-modality under the same transform, in the moving's space, in [0, 1], whole slice; in the row identity, the moving image
-itself. edges: mean distance from the edges of the translated image to the nearest one of the moving image; commutation:
-|T(a∘φ) - T(a)∘φ| under one more known warp φ. seconds: one pair at a time, images in memory. The row truth: what the
-lattice costs.
+transform, inside the head. MSE %: the fixed's modality carried by the transform found between both, against the fixed
+image, both in [0, 1] (the hierarchical paper's BraTS measure). PSNR, SSIM: the translated image against the real one
+of the fixed's modality under the same transform, in the moving's space, in [0, 1], whole slice; in the row identity,
+the moving image itself. edges: mean distance from the edges of the translated image to the nearest one of the moving
+image; commutation: |T(a∘φ) - T(a)∘φ| under one more known warp φ. seconds: one pair at a time, images in memory. The
+row truth: what the lattice costs.
 """
 
 
