@@ -32,9 +32,9 @@ class Disentangler(nn.Module):
         self.decoders = nn.ModuleList(StyledDecoder(*shape, style) for _ in range(2))
         self.register_buffer("stored", torch.zeros(2, style))
 
-    def content(self, images: Tensor, which: Tensor) -> Tensor:
-        """(N, code, *shape / 2 ** halvings), float32, standardised."""
-        return _each(self.content_encoders, which, images)
+    def content(self, images: Tensor, which: Tensor, heads: Tensor | None = None) -> Tensor:
+        """(N, code, *shape / 2 ** halvings), float32, standardised; heads: see networks.content."""
+        return _each(self.content_encoders, which, images, *(() if heads is None else (heads,)))
 
     def style(self, images: Tensor, which: Tensor) -> Tensor:
         """(N, style) float32."""

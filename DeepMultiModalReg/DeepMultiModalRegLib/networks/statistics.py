@@ -8,8 +8,9 @@ from torch import Tensor, nn
 FLOOR = 1e-5  # of the variance: what is flat becomes zero
 
 
-def standardised(x: Tensor, first: int = 2, floor: float = FLOOR) -> Tensor:
-    """x (N, C, *shape) with mean 0 and deviation 1 over the axes from `first` on; float32.
+def standardised(x: Tensor, first: int = 2, floor: float = FLOOR, where: Tensor | None = None) -> Tensor:
+    """x (N, C, *shape) with mean 0 and deviation 1 over the axes from `first` on, of `where` (N, 1, *shape) alone if it
+    is given, weights in [0, 1], some above zero; float32.
 
     Sums in half precision overflow at 65504 and lose small voxels, and a batch of one has no statistics of its own to
     lend: here every image has them alone, and one voxel, or a flat image, is zero.
@@ -17,8 +18,12 @@ def standardised(x: Tensor, first: int = 2, floor: float = FLOOR) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         wide = x.float()
         axes = tuple(range(first, x.dim()))
-        centred = wide - wide.mean(axes, keepdim=True)
-        return centred * (centred.square().mean(axes, keepdim=True) + floor).rsqrt()
+        if where is None:
+            centred = wide - wide.mean(axes, keepdim=True)
+            return centred * (centred.square().mean(axes, keepdim=True) + floor).rsqrt()
+        weight = where.float() / where.float().sum(axes, keepdim=True)
+        centred = wide - (wide * weight).sum(axes, keepdim=True)
+        return centred * ((centred.square() * weight).sum(axes, keepdim=True) + floor).rsqrt()
 
 
 class AdaptiveNorm(nn.Module):

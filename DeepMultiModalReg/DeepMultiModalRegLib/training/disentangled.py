@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..losses.place import place_contrast
 from ..methods.disentangled import Disentangled
 from ..networks.discriminator import ScaledDiscriminator, least_squares
 from ..networks.disentangling import enlarged
@@ -31,7 +32,7 @@ class DisentangledObjective:
     left out.
 
     Terms of the translator: reconstruction, latent_content, latent_style, cross_cycle, adversarial, agreement (of
-    contents along a known field), likeness (of translated images to real ones along it). Of the registration: content,
+    contents along a known field), place (the same against displaced contents: losses.place), likeness (of translated images to real ones along it). Of the registration: content,
     squared, smoothness, overlap, distance. width, rate: of the discriminators.
     """
 
@@ -74,7 +75,7 @@ class DisentangledObjective:
         shown = t.decoded(content, style, which)
         swapped = _swapped(content)  # the partner's content in the own style
         across = t.decoded(swapped, style, which)
-        content_again, style_again = t.content(across, which), t.style(across, which)
+        content_again, style_again = t.content(across, which, _swapped(images)), t.style(across, which)
         back = t.decoded(_swapped(content_again), style, which)
         inside = BACKGROUND + (1 - BACKGROUND) * (images > HEAD).float()
         terms = {
@@ -99,9 +100,11 @@ class DisentangledObjective:
         head = ((batch.fixed > HEAD) & (warped > HEAD)).float()
         inside = known * (BACKGROUND + (1 - BACKGROUND) * ((batch.fixed > HEAD) | (warped > HEAD)).float())
         moved = warp(enlarged(of_moving, batch.fixed.shape[2:]), batch.truth)
-        apart = (enlarged(of_fixed, batch.fixed.shape[2:]) - moved).abs().mean(1, keepdim=True)
+        still = enlarged(of_fixed, batch.fixed.shape[2:])
+        apart = (still - moved).abs().mean(1, keepdim=True)
         return {
             "agreement": (apart * head * known).sum() / (head * known).sum().clamp(min=1),
+            "place": place_contrast(still, moved, head * known),
             "likeness": _distance(seen, batch.fixed, inside) + _distance(as_moving, warped, inside),
         }
 
