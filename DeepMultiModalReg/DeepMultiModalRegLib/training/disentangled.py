@@ -59,12 +59,12 @@ class DisentangledObjective:
         if stage == "coarse":
             terms = informed_terms(self.method.registration, batch, generator)
         elif stage == "translator":
-            terms = self._translator(batch)
+            terms = self._translator(batch, generator)
         else:
             terms = self._registration(batch, generator)
         return {name: value for name, value in terms.items() if name in self.weights[stage]}
 
-    def _translator(self, batch: Batch) -> dict[str, Tensor]:
+    def _translator(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         t, n = self.method.translator, len(batch.fixed)
         turned = batch.backward.reshape(-1, *[1] * (batch.fixed.dim() - 1))
         first, second = torch.where(turned, batch.fixed, batch.moving), torch.where(turned, batch.moving, batch.fixed)
@@ -83,13 +83,15 @@ class DisentangledObjective:
             "latent_content": F.l1_loss(content_again, swapped),
             "latent_style": F.l1_loss(style_again, style),
             "cross_cycle": _distance(back, images, inside),
-            **self._known(batch, content, across),
+            **self._known(batch, content, across, generator),
         }
         if self.weights["translator"].get("adversarial", 0):
             terms["adversarial"] = self._adversarial(images, across, n)
         return terms
 
-    def _known(self, batch: Batch, content: Tensor, across: Tensor) -> dict[str, Tensor]:
+    def _known(
+        self, batch: Batch, content: Tensor, across: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """What is asked of pairs whose field is known; content and across: of the first modality, then the second."""
         turned = batch.backward.reshape(-1, *[1] * (batch.fixed.dim() - 1))
         known = batch.has_truth.reshape(turned.shape).float()
@@ -104,7 +106,7 @@ class DisentangledObjective:
         apart = (still - moved).abs().mean(1, keepdim=True)
         return {
             "agreement": (apart * head * known).sum() / (head * known).sum().clamp(min=1),
-            "place": place_contrast(still, moved, head * known),
+            "place": place_contrast(still, moved, head * known, generator),
             "likeness": _distance(seen, batch.fixed, inside) + _distance(as_moving, warped, inside),
         }
 
