@@ -19,10 +19,10 @@ from lattices import make_grid
 
 from DeepMultiModalRegLib.core import Affine, Image, InputError
 from DeepMultiModalRegLib.engine import find, installed_models, load, register, write_model
-from DeepMultiModalRegLib.engine.choice import choose
+from DeepMultiModalRegLib.engine.choice import MR, choose
 from DeepMultiModalRegLib.engine.description import model_schema
 from DeepMultiModalRegLib.engine.schema import violations
-from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.methods import LOCATING, build
 
 GRID = make_grid((24, 22, 20), (2, 2, 2), (0, 0, 0), np.eye(3))
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -219,6 +219,47 @@ def test_the_choice_follows_dimension_and_modality(models):
     assert register(flat, flat).report["model"]["name"] == "hierarchical-t1t2-2d"
 
 
+def compared(error_mm: float) -> dict:
+    return {"error_mm": error_mm, "cases": "a test's", "command": "none"}
+
+
+def test_of_models_that_fit_alike_the_one_measured_best_is_chosen_and_not_the_first_by_name(models):
+    write_tiny_model(models, "a-unmeasured-3d")
+    image = phantom(GRID)
+    assert choose(image, image).name == "a-unmeasured-3d" and "fit alike" not in choose(image, image).reason
+    write_tiny_model(models, "b-worse-3d", compared=compared(2.0))
+    assert choose(image, image).name == "b-worse-3d", "measured goes before unmeasured"
+    write_tiny_model(models, "c-best-3d", compared=compared(1.25))
+    write_tiny_model(models, "d-same-3d", compared=compared(1.25))
+    write_tiny_model(models, "a-planar-2d", dimension=2, compared=compared(0.1))
+    write_tiny_model(models, "a-other-3d", modalities=["PET"], compared=compared(0.1))
+    chosen = choose(image, image)
+    assert chosen.name == "c-best-3d" and "of 4 that fit alike the one with the least error, 1.25 mm" in chosen.reason
+
+
+def test_shipped_models_that_may_meet_were_compared_on_the_same_cases():
+    groups: dict[tuple, list] = {}
+    for model in installed_models()[0]:
+        if model.method in LOCATING or model.affine:
+            continue
+        families = frozenset("MR" if kind in MR else kind for kind in model.modalities)
+        groups.setdefault((families, model.dimension), []).append(model)
+    assert any(len(group) > 1 for group in groups.values())
+    for group in groups.values():
+        if len(group) > 1:
+            assert all(model.compared_mm is not None for model in group), [model.name for model in group]
+            assert len({(m.data["compared"]["cases"], m.data["compared"]["command"]) for m in group}) == 1
+            best = min(group, key=lambda m: m.compared_mm)
+            assert choose(*images_for(best)).name == best.name
+
+
+def images_for(model) -> tuple[Image, Image, tuple[str, str]]:
+    """A pair that the model was made for."""
+    grid = GRID if model.dimension == 3 else make_grid((48, 44), (1, 1), (0, 0), np.eye(2))
+    image = phantom(grid)
+    return image, image, tuple(model.modalities[:2])
+
+
 def test_a_model_that_finds_an_affine_alone_is_never_chosen_but_can_be_named(models):
     level = {"radius": 1, "star": 1, "reduced": 4, "widths": [4, 4], "full": 4}
     settings = {"levels": [level], "steps": 4, "width": 4, "blocks": 1, "registration": "affine"}
@@ -249,7 +290,9 @@ def mutations():
         (("weights", "bytes"), 10**12), (("weights", "file"), "a/b.pt"), (("weights", "url"), "http://x"),
         (("training", "seed"), 1.5), (("training", "commit"), "not-a-hash"), (("training", "commit"), "0123abc"),
         (("training", "data"), [1]), (("results",), [{"dice": 0.8}]), (("results",), ["0.8"]), (("limits",), {}),
-        (("description",), ""), (("settings",), []), (("licence",), None), (("surplus",), 1),
+        (("compared",), {"error_mm": 1.5, "cases": "a", "command": "b"}), (("compared",), {"error_mm": 1.5}),
+        (("compared",), {"error_mm": -1, "cases": "a", "command": "b"}), (("description",), ""),
+        (("settings",), []), (("licence",), None), (("surplus",), 1),
         (("shares",), [{"network": "g1", "from": "g1", "model": "a-b-3d", "sha256": "b" * 64}]), (("shares",), []),
         (("shares",), [{"network": "../g1", "from": "g1", "model": "a-b-3d", "sha256": "b" * 64}]),
     ]:  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
+from DeepMultiModalRegLib.networks.content import shown
 from DeepMultiModalRegLib.networks.discriminator import ScaledDiscriminator
 from DeepMultiModalRegLib.networks.disentangling import Disentangler
 from DeepMultiModalRegLib.networks.statistics import AdaptiveNorm, LayerNorm, standardised
@@ -84,7 +86,8 @@ def test_style_does_not_tell_where_things_are_and_content_does_not_tell_how_brig
         content = d.content(image, which)
         assert torch.allclose(content, d.content(0.5 * image, which), atol=0.05)
         assert torch.allclose(content.mean((2, 3)), torch.zeros(1, 5), atol=1e-5)
-        assert (content - d.content(moved, which)).abs().mean() > 0.2
+        assert content[..., 6:, :4].abs().max() == 0 < content[..., 14:18, 14:18].abs().min(), "air has no content"
+        assert (content - d.content(moved, which))[..., 13:19, 13:19].abs().mean() > 0.2
 
 
 def test_the_stored_style_is_the_mean_of_those_remembered():
@@ -109,3 +112,20 @@ def test_standardised_over_channels_too_when_asked():
     out = standardised(x, 1)
     assert torch.allclose(out.mean((1, 2, 3)), torch.zeros(2), atol=1e-5)
     assert torch.allclose(out.square().mean((1, 2, 3)), torch.ones(2), atol=1e-3)
+
+
+def test_content_is_standardised_over_what_the_slice_shows_gaps_in_it_included():
+    d, image, which = rdm(), torch.zeros(1, 1, 64, 64), torch.tensor([False])
+    image[..., 10:54, 10:54] = torch.rand(44, 44) + 0.1
+    image[..., 30:36, 30:36] = 0  # a dark ventricle
+    with torch.no_grad():
+        inside = shown(image, 2)
+        content = d.content(image, which)
+    assert torch.equal(inside, F.pad(torch.ones(1, 1, 22, 22), (5, 5, 5, 5)))
+    head = content[..., 5:27, 5:27]
+    assert torch.allclose(head.mean((2, 3)), torch.zeros(1, 5), atol=1e-4)
+    assert torch.allclose(head.square().mean((2, 3)), torch.ones(1, 5), atol=0.05)
+    with torch.no_grad():
+        borrowed = d.content(image + 0.05, which, image)  # air that is not black, as a translation's
+        assert borrowed[..., 0:4, :].abs().max() == 0 < d.content(image + 0.05, which)[..., 0:4, :].abs().max()
+        assert d.content(torch.zeros(1, 1, 64, 64), which).abs().max() == 0

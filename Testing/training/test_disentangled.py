@@ -3,6 +3,8 @@ in its stage."""
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from methods.test_disentangled import SETTINGS, Known
@@ -14,7 +16,7 @@ from DeepMultiModalRegLib.training.disentangled import DisentangledObjective
 from DeepMultiModalRegLib.training.draws import Draws
 
 PUBLISHED = ("reconstruction", "latent_content", "latent_style", "cross_cycle", "adversarial")
-TRANSLATOR = {name: 1.0 for name in (*PUBLISHED, "agreement", "likeness")}
+TRANSLATOR = {name: 1.0 for name in (*PUBLISHED, "agreement", "place", "likeness")}
 REGISTRATION = {name: 1.0 for name in ("content", "squared", "smoothness", "overlap", "distance")}
 
 
@@ -60,14 +62,15 @@ def test_a_translator_that_is_right_costs_nothing_and_a_wrong_field_costs():
     o.method.translator = Perfect()
     assert torch.allclose(warp(b.moving[:1], b.truth[:1])[..., 4:24], 1 - b.fixed[:1].square()[..., 4:24], atol=1e-5)
     terms = o.terms("translator", b, torch.Generator())
-    for name in set(terms) - {"adversarial"}:
+    for name in set(terms) - {"adversarial", "place"}:  # place: one channel of content tells few places for certain
         assert terms[name] < 1e-3, name
     b.truth[:, 0] = -3.0
     wrong = o.terms("translator", b, torch.Generator())
-    assert wrong["agreement"] > 0.1 and wrong["likeness"] > 0.1
+    assert wrong["agreement"] > 0.1 and wrong["likeness"] > 0.1 and wrong["place"] > terms["place"] + 0.3
     b.has_truth[:] = False
     unknown = o.terms("translator", b, torch.Generator())
     assert unknown["agreement"] == unknown["likeness"] == 0 and unknown["reconstruction"] < 1e-3
+    assert unknown["place"] == pytest.approx(math.log(25)), "nothing is asked of it"
 
 
 def test_a_term_without_a_weight_is_left_out():

@@ -31,8 +31,10 @@ def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = Non
     """The model of the catalogue that suits best, loaded; its `reason` says why.
 
     modalities: of fixed and moving ("T1", "T2", "CT" ...), guessed from the intensities where not given. A model that
-    serves both modalities goes before one that does not, then one of the dimension that suits the fixed image.
-    Models that find an affine transform alone are for those who ask for them by name.
+    serves both modalities goes before one that does not, then one of the dimension that suits the fixed image. Of those
+    that fit alike the one with the least error where they were compared (`compared` in model.yaml) is taken; those that
+    were not compared come last, by name. Models that find an affine transform alone are for those who ask for them by
+    name.
     Raises InputError where no model can serve.
     """
     models, broken = installed_models()
@@ -47,18 +49,22 @@ def choose(fixed: Image, moving: Image, modalities: tuple[str, str] | None = Non
         )
     kinds = modalities or (guess_modality(fixed), guess_modality(moving))
 
-    def rank(model: ModelDescription) -> tuple:
+    def fit(model: ModelDescription) -> tuple:
         served = sum(_serves(model.modalities, kind) for kind in kinds)
         # of two that serve, the one that was not trained for other machines' images besides
         beside = len({_family(trained) for trained in model.modalities} - {_family(kind) for kind in (*kinds, "any")})
-        return (-served, beside, (model.dimension == 2) != planar, model.name)
+        return (-served, beside, (model.dimension == 2) != planar)
 
-    best = min(usable, key=rank)
+    closest = min(fit(model) for model in usable)
+    alike = [model for model in usable if fit(model) == closest]
+    best = min(alike, key=lambda m: (m.compared_mm is None, m.compared_mm, m.name))
     source = "given" if modalities else "guessed"
     reason = f"chosen for {kinds[0]} and {kinds[1]} ({source}), "
     reason += "slice by slice" if best.dimension == 2 and fixed.grid.dimension == 3 else f"{best.dimension}D"
     if not all(_serves(best.modalities, kind) for kind in kinds):
         reason += f"; no installed model was trained for both, this one for {', '.join(best.modalities)}"
+    if len(alike) > 1 and best.compared_mm is not None:
+        reason += f"; of {len(alike)} that fit alike the one with the least error, {best.compared_mm:.2f} mm"
     return load(best, reason)
 
 

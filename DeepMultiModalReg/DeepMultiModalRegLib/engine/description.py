@@ -60,6 +60,11 @@ class ModelDescription:
         return float(self.data["working"]["spacing"])
 
     @property
+    def compared_mm(self) -> float | None:
+        """Its mean error where models that fit alike were compared; None where it was not among them."""
+        return float(self.data["compared"]["error_mm"]) if "compared" in self.data else None
+
+    @property
     def weights(self) -> dict:
         """{"file", "sha256", "bytes"}."""
         return self.data["weights"]

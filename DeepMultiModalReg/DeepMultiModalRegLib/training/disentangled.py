@@ -3,8 +3,10 @@
 Published, translator: 10 reconstruction + latent + 10 cross-cycle + adversarial, styles from the partner image, against
 discriminators of three scales. Published, registration, the translator frozen: smoothness + content consistency + 5
 squared difference with the translated image, both directions in one step. Added: where a pair's field is known, that
-both images' contents agree along it and that the translated image is the other one; overlap of labels and distance to
-the known field, as in training.field_terms. Without them neither would learn in the minutes that two processors allow.
+both images' contents agree along it, and more than displaced ones do (losses.place: agreement alone is met best by
+contents that tell head from air and nothing else), and that the translated image is the other one; overlap of labels
+and distance to the known field, as in training.field_terms. Without them neither would learn in the minutes that two
+processors allow.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ class DisentangledObjective:
     left out.
 
     Terms of the translator: reconstruction, latent_content, latent_style, cross_cycle, adversarial, agreement (of
-    contents along a known field), place (the same against displaced contents: losses.place), likeness (of translated images to real ones along it). Of the registration: content,
-    squared, smoothness, overlap, distance. width, rate: of the discriminators.
+    contents along a known field), place (the same against displaced contents: losses.place), likeness (of translated
+    images to real ones along it). Of the registration: content, squared, smoothness, overlap, distance. width, rate: of
+    the discriminators.
     """
 
     def __init__(
