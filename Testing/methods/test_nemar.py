@@ -65,6 +65,25 @@ def test_the_affine_kind_gives_the_affine_part_and_both_the_whole():
     assert (found["deformable"] - found["affine"]).abs().max() > 0.5
 
 
+def test_a_second_look_adds_what_the_first_left():
+    """R finds half of a shift each time."""
+    method = nemar(registration="affine", looks=2)
+    image = torch.ones(1, 1, 64, 64)
+    seen = []
+
+    def half(fixed, moving, inverse):
+        seen.append(moving)
+        return [torch.full((1, 2, 32, 32), 2.0 / len(seen))]
+
+    method.registration.coarse_ways = half
+    image[..., :32] = 0.5
+    with torch.no_grad():
+        found = method(image, image).displacement
+    assert torch.allclose(found, torch.full_like(found, 6.0), atol=0.05), "4 voxels, then 2"
+    assert len(seen) == 2 and torch.equal(seen[0], image)
+    assert torch.allclose(seen[1][..., :56], torch.roll(image, -4, -1)[..., :56], atol=0.02), "it sees what is left"
+
+
 @pytest.mark.parametrize("kind", ["affine", "deformable", "both"])
 def test_the_way_back_undoes_the_way_there(kind):
     method = nemar(registration=kind)

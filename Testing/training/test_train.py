@@ -13,6 +13,7 @@ from DeepMultiModalRegLib.engine.catalogue import load
 from DeepMultiModalRegLib.engine.description import read_description
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.training.export import add_results, export
+from DeepMultiModalRegLib.training.initial import begin
 from DeepMultiModalRegLib.training.train import CONFIGS, OBJECTIVES, data_folder, read_config
 
 # those of pairs; a pose network is trained on single images and has a schema of its own
@@ -69,6 +70,22 @@ def test_an_exported_network_is_the_one_the_catalogue_loads(tmp_path):
     fixed, moving = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
     # half precision on disk
     assert torch.allclose(loaded(fixed, moving).displacement, method(fixed, moving).displacement, atol=2e-2)
+
+
+def test_what_a_network_began_as_and_still_is_is_not_written_again(tmp_path):
+    config = read_config("nemar-affine-t1t2-brain-3d")
+    method = build(config["method"], config["dimension"], config["settings"])
+    for entry in config["initial"]:
+        begin(method, entry)
+    kept = {entry["network"] for entry in config["initial"]} - {"registration.levels.1"}
+    with torch.no_grad():
+        next(method.get_submodule("registration.levels.1").parameters()).add_(1.0)
+    description = read_description(export(config, method, 1.0, tmp_path))
+    assert {share["network"] for share in description.shares} == kept
+    written = torch.load(description.folder / "weights.pt", weights_only=True)
+    assert written and all(key.startswith("registration.levels.1.") for key in written)
+    loaded = load(description).method.state_dict()
+    assert all(torch.equal(loaded[key], value.half().float()) for key, value in method.state_dict().items())
 
 
 def test_results_are_added_without_touching_the_weights(tmp_path):

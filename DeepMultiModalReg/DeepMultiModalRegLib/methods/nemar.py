@@ -27,8 +27,9 @@ class Nemar(Method):
     which image is of the modality that T starts from (the paper is told).
 
     registration: "affine" is the affine part of R's field, "deformable" the field; "both" is the deformable field of
-    what the affine part leaves. width, blocks: of the translator (the paper: 64 and 9). planewise: in 3D, a 2D
-    translator on slices of three planes. levels, last, steps: of methods.matching.FieldNetwork.
+    what the affine part leaves. looks: how often R is asked for the affine part, each time of what is left. width,
+    blocks: of the translator (the paper: 64 and 9). planewise: in 3D, a 2D translator on slices of three planes.
+    levels, last, steps: of methods.matching.FieldNetwork.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class Nemar(Method):
         blocks: int = 9,
         planewise: bool = False,
         registration: str = "deformable",
+        looks: int = 1,
     ) -> None:
         super().__init__()
         if registration not in KINDS:
             raise TypeError(f"registration is '{registration}', not one of {', '.join(KINDS)}")
-        self.dimension, self.kind = dimension, registration
+        self.dimension, self.kind, self.looks = dimension, registration, looks
         translator = ResidualTranslator(2 if planewise else dimension, width, blocks)
         self.translator = Planewise(translator) if planewise else translator
         self.sorter = PairSorter()
@@ -85,6 +87,9 @@ class Nemar(Method):
         if self.kind == "deformable":
             return [enlarge(u, shape) for u in self.registration.coarse_ways(fixed, moving, inverse)]
         u, head = enlarge(self.registration.coarse(fixed, moving), shape), (fixed > HEAD).float()
+        for _ in range(1, self.looks):
+            affine = affine_part(u, head)
+            u = follow(affine, enlarge(self.registration.coarse(fixed, warp(moving, affine)), shape))
         if self.kind == "affine":
             return [affine_part(u, head, back) for back in inverse]
         affine = affine_part(u, head)

@@ -65,7 +65,7 @@ def export(
             "results": results or [],
         },
         method.state_dict(),
-        config["training"].get("initial", ()),
+        config.get("initial", ()),
     )
     return folder / config["name"]
 
