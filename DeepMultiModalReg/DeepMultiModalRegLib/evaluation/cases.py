@@ -23,6 +23,8 @@ A list may take cases of shipped lists instead of, or before, its own:
     include:
       - {list: acceptance, cases: [newborn, known], peers: [ants-syn]}   # cases, peers: as they are there if not named
 
+Entries of slices: see evaluation.planar_cases.
+
 A warp W says that the pair was aligned before one of it was replaced by x -> image(W(x)). `of: fixed` makes W the true
 transform, `of: moving` its inverse. W is a `field` (of displacements in LPS mm; one component `along` a direction is
 enough), a `transform` file, or made here from a `seed` (evaluation.warps: shift_mm, rotation_deg, scale, peak_mm,
@@ -110,6 +112,8 @@ def _cases_of(source: str | os.PathLike) -> list[dict]:
             f"The file {path} does not list cases ({error}); it needs `cases:`, each with a `name:`."
         ) from None
     for case in cases:
+        if "slices" in case:
+            continue
         unknown = set(case) - KEYS
         missing = {"fixed", "moving"} - set(case)
         if unknown or missing:
@@ -118,7 +122,16 @@ def _cases_of(source: str | os.PathLike) -> list[dict]:
                 + (f"unknown entries {sorted(unknown)}" if unknown else f"no {' and no '.join(sorted(missing))}")
                 + f"; a case may have {', '.join(sorted(KEYS))}."
             )
-    return included + cases
+    return included + [one for case in cases for one in _each(case)]
+
+
+def _each(case: dict) -> list[dict]:
+    """The case itself, or what an entry of slices stands for."""
+    if "slices" not in case:
+        return [case]
+    from .planar_cases import expanded
+
+    return expanded(case)
 
 
 def _included(entry: dict) -> list[dict]:
@@ -134,6 +147,10 @@ def _included(entry: dict) -> list[dict]:
 
 def load_case(described: dict, data: Path) -> Case:
     """Reads a case's images, applies its warp where that is still to be done, and works out the truth."""
+    if "slices" in described:
+        from .planar_cases import planar_case
+
+        return planar_case(described, data)
     fixed = read_image(data / described["fixed"])[0]
     moving = _posed(read_image(data / described["moving"])[0], described.get("pose"))
     warp, of = _warp(described.get("warp"), fixed, moving, data)

@@ -20,6 +20,7 @@ TABLES = ("equivariant-table2", "equivariant-table3", "equivariant-table4")
 ABLATIONS = ("innreg-ablations", "nemar-ablations")  # evaluation/ablations; named here so that help comes at once
 EXPERIMENTS = ("slices", "timing", "start", "batch", "poses", "memory", "disentangled-table", *TABLES, *ABLATIONS)
 SLICES_OF = ("brainweb", "albert", "ct-mr21")  # evaluation.slice_pairs.SOURCES; named here so that help comes at once
+STARTS = ("rigid", "affine", "affine@network")  # of a benchmark of all models
 REFINE = 20  # steps a level: it ends earlier where nothing is gained
 UNSAID = ("run", "command", "out", "data", "debug", "default_of", "resume", "results_page")
 
@@ -28,7 +29,7 @@ def add_arguments(subparsers) -> None:
     """Adds the parsers of both commands; `run` takes what they parse."""
     for name, cases, peers, text in (
         ("evaluate", "acceptance", "none", "measure models on cases with known truth"),
-        ("benchmark", "benchmark", "all", "the same cases through other tools in the same run"),
+        ("benchmark", "benchmark,slices", "all", "the same cases through other tools in the same run"),
     ):
         parser = subparsers.add_parser(name, help=text)
         parser.set_defaults(run=run, command=name)
@@ -36,7 +37,8 @@ def add_arguments(subparsers) -> None:
         parser.add_argument("--cases", default=cases, metavar="FILE|NAME,...", help=lists)
         parser.add_argument("--only", metavar="TEXT", help="of the cases, those whose name or group has TEXT (A|B: or)")
         parser.add_argument("--experiment", choices=EXPERIMENTS, help="instead of cases: an experiment of its own")
-        parser.add_argument("--models", default="all", metavar="NAME,...|all|none", help="default all")
+        every = "default all; NAME@START: from a start of its own"
+        parser.add_argument("--models", default="all", metavar="NAME,...|all|none", help=every)
         parser.add_argument("--peers", default=peers, metavar="NAME,...|all|none", help=f"of {', '.join(PEERS)}")
         parser.add_argument("--start", default="moments", help="what the models start from (default moments)")
         parser.add_argument(
@@ -106,7 +108,17 @@ def run(options: argparse.Namespace) -> int:
         return poses.run_experiment(options, poses.chosen_models(options.models), poses.chosen_peers(options.peers))
     from .tabulate import tabulate
 
-    return tabulate(options, chosen_models(options.models), chosen_peers(options.peers), about(options))
+    models = benchmarked() if options.command == "benchmark" and options.models == "all" else None
+    return tabulate(options, models or chosen_models(options.models), chosen_peers(options.peers), about(options))
+
+
+def benchmarked() -> list[str]:
+    """All models, of a benchmark: rigid, the affine from either start, and those of the catalogue but for CT, of which
+    its cases have none."""
+    from ..engine import find
+
+    others = [name for name in chosen_models("all") if name != "affine"]
+    return [*STARTS, *(name for name in others if "CT" not in find(name).modalities)]
 
 
 def chosen_models(names: str, dimension: int | None = None) -> list[str]:

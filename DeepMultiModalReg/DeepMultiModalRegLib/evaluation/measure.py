@@ -25,6 +25,7 @@ def measured(
 ) -> tuple[dict, Transform | None, Image | None]:
     """(row, transform, warped image). A runner that fails gives a row that says why, and None."""
     row: dict = {"group": case.group, "case": case.name, "method": name, "kind": runner.kind, "model": runner.model}
+    row["dimension"] = case.fixed.grid.dimension
     try:
         outcome = runner(case)
     except Cancelled:

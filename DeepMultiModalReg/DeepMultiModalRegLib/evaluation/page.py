@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import table
+from .overview import overview
 from .verdict import FASTER, FOLDS, against_peers, without_refinement
 
 EXPLAINED = f"""\
@@ -42,6 +43,7 @@ def page(title: str, facts: str, rows: list[dict], left_out: dict[str, list[str]
         words = "; ".join(f"{case}: {', '.join(names)}" for case, names in left_out.items())
         parts.append(f"Left out by the list of cases, to save time: {words}.")
     for heading, text in (
+        ("All methods in one table", overview(rows)),
         ("Ours with refinement against the best peer", against_peers(means)),
         ("Without and with refinement", without_refinement(means)),
         ("Means", table.grouped(rows)),

@@ -34,12 +34,13 @@ class Outcome:
 @dataclass(frozen=True)
 class Runner:
     """A row's maker. kind: start | peer | model | refined; model: what model a row without or with refinement is of;
-    settings: JSON-able, what decides its figures besides the case."""
+    settings: JSON-able, what decides its figures besides the case; dimension: of the model, None where any will do."""
 
     run: Callable[[Case], Outcome]
     kind: str
     model: str = ""
     settings: dict = field(default_factory=dict)
+    dimension: int | None = None
 
     def __call__(self, case: Case) -> Outcome:
         return self.run(case)
@@ -121,7 +122,7 @@ def peer(name: str, settings: Settings) -> Callable[[Case], Outcome]:
 def runners(models: list[str], peers: list[str], settings: Settings) -> dict[str, Runner]:
     """The rows of a table, in order: identity, moments, the peers, then each model, without and with refinement.
 
-    Raises InputError for a peer or a model that nobody knows.
+    models: names, or NAME@START for a start of its own. Raises InputError for a peer or a model that nobody knows.
     """
     from ..engine import find
 
@@ -133,11 +134,16 @@ def runners(models: list[str], peers: list[str], settings: Settings) -> dict[str
     for name in peers:
         used = own if name in STARTED else {key: own[key] for key in ("seed", "threads")}
         rows[name] = Runner(peer(name, settings), "peer", settings={**used, "refine": 0})
-    for name in models:
-        sha = "" if name in POSES else find(name).weights["sha256"]
-        title = name if settings.start == "moments" else f"{name}, start {settings.start}"
-        plain = settings.plain()
-        rows[title] = Runner(model(name, plain), "model", title, {**vars(plain), "sha256": sha})
-        if settings.refine:
-            rows[f"{title}, refined"] = Runner(model(name, settings), "refined", title, {**own, "sha256": sha})
+    for asked in models:
+        name, _, begin = asked.partition("@")
+        sha, dimension = "", None
+        if name not in POSES:
+            found = find(name)
+            sha, dimension = found.weights["sha256"], found.dimension
+        given = replace(settings, start=begin) if begin else settings
+        title = name if given.start == "moments" else f"{name}, start {given.start}"
+        for suffix, kind, chosen in (("", "model", given.plain()), (", refined", "refined", given)):
+            if not suffix or given.refine:
+                made_with = {**vars(chosen), "sha256": sha}
+                rows[title + suffix] = Runner(model(name, chosen), kind, title, made_with, dimension)
     return rows

@@ -16,7 +16,8 @@ from .cases import Case, data_folder, load_case, read_cases
 from .journal import Journal
 from .measure import measured
 from .page import page
-from .runners import Settings, runners
+from .planar_cases import is_planar
+from .runners import Runner, Settings, runners
 
 
 def tabulate(options: argparse.Namespace, models: list[str], peers: list[str], facts: dict) -> int:
@@ -39,6 +40,8 @@ def tabulate(options: argparse.Namespace, models: list[str], peers: list[str], f
         for entry in described:
             case: Case | None = None
             for name, runner in methods.items():
+                if not _serves(runner, is_planar(entry), options):
+                    continue
                 if runner.kind == "peer" and name not in entry.get("peers", [name]):
                     left_out.setdefault(entry["name"], []).append(name)
                     continue
@@ -73,6 +76,15 @@ def _write(options: argparse.Namespace, rows: list[dict], facts: dict, results: 
     shown = [(row["case"], row["method"], _picture(options.out, row)) for row in rows]
     shown = [entry for entry in shown if entry[2].is_file()]
     pictures.write_page(f"deepmultimodalreg {options.command}", text, shown, options.out / "index.html")
+
+
+def _serves(runner: Runner, planar: bool, options: argparse.Namespace) -> bool:
+    """Whether a row belongs in the table: no volume model on slices, and no start by a network, which for slices knows
+    one plane of the head; and of a benchmark of all models none that works slice by slice on volumes, where those of
+    volumes are."""
+    if planar:
+        return runner.dimension in (None, 2) and runner.settings.get("start") != "network"
+    return not (options.command == "benchmark" and options.models == "all" and runner.dimension == 2)
 
 
 def _chosen(case: dict, only: str) -> bool:
