@@ -10,9 +10,10 @@ import torch
 from DeepMultiModalRegLib.core import Affine, Grid, Image
 from DeepMultiModalRegLib.evaluation import disentangled_table
 from DeepMultiModalRegLib.evaluation.command import main
-from DeepMultiModalRegLib.evaluation.content_agreement import content_agreement
+from DeepMultiModalRegLib.evaluation.content_agreement import content_agreement, told_places
 from DeepMultiModalRegLib.evaluation.slice_pairs import SlicePair
 from DeepMultiModalRegLib.evaluation.structures import overlap, pairs_that_show, shown
+from DeepMultiModalRegLib.methods.disentangled import CONTENT
 
 GRID = Grid.regular((32, 32), 2.0, torch.zeros(2).double())
 
@@ -84,7 +85,7 @@ def test_contents_agree_where_images_do_and_less_the_further_they_are_apart():
         def eval(self):
             return self
 
-        def features(self, fixed, moving):
+        def contents(self, fixed, moving):
             return tuple(torch.cat([x, x.roll(3, -1) - 0.2, 0.3 - x], 1) for x in (fixed, moving))
 
     noise = torch.nn.functional.avg_pool2d(torch.rand(4, 1, 36, 36, generator=torch.Generator().manual_seed(0)), 5, 1)
@@ -97,3 +98,38 @@ def test_contents_agree_where_images_do_and_less_the_further_they_are_apart():
     moved = [rows[words]["l1"] for words in rows if words.startswith("moved")]
     assert len(moved) == 4 and 0 < moved[0] < moved[1] < moved[2]
     assert rows["another slice"]["cosine"] < rows["as given"]["cosine"] == pytest.approx(1)
+
+
+def test_features_that_are_the_same_in_both_images_tell_every_place_and_flat_ones_none():
+    class Mixed:
+        def eval(self):
+            return self
+
+        def contents(self, fixed, moving):
+            return fixed, moving
+
+        def features(self, fixed, moving):
+            return torch.zeros_like(fixed), torch.zeros_like(moving)
+
+    grey = Image(torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0)), GRID)
+    flat = replace(pair(), fixed=grey, moving=grey, mask=torch.ones(32, 32, dtype=torch.bool))
+    rows = {row["features"]: row for row in told_places(Mixed(), [flat, flat])}
+    assert rows["contents"]["right"] == 100 and rows["contents"]["off_mm"] == 0
+    assert rows["MIND"]["right"] > 50, "of noise, MIND knows most places"
+    moved = Image(grey.tensor.roll(2, -1), GRID)  # what lies at x + 2 is told two pixels to the right
+    rows = {row["features"]: row for row in told_places(Mixed(), [replace(flat, moving=moved)])}
+    assert rows["contents"]["right"] < 5 and rows["contents"]["off_mm"] == pytest.approx(2 * 1.75, abs=0.4)
+
+
+def test_contents_alone_are_what_is_compared_when_asked_for():
+    class Described(torch.nn.Module):
+        def contents(self, fixed, moving):
+            return fixed, moving
+
+        def features(self, fixed, moving):
+            return torch.cat([fixed, fixed], 1), torch.cat([moving, moving], 1)
+
+    method, x = Described(), torch.ones(1, 1, 4, 4)
+    alone = disentangled_table._of_contents(method)
+    assert alone.features(x, 2 * x)[1].unique().tolist() == pytest.approx([2 * CONTENT])
+    assert method.features(x, x)[0].shape[1] == 2, "the model itself stays as it is"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from DeepMultiModalRegLib.losses.mind import mind
 from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.methods.disentangled import CONTENT
 from DeepMultiModalRegLib.methods.modality import moving_is_second
 
 LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
@@ -77,9 +79,11 @@ def test_which_image_is_of_which_modality_is_found_and_either_is_translated(dime
     assert method.prepared(fixed, moving) == {"second": second}
     with torch.no_grad():
         translated = method(fixed, moving, translate=True).translated
-        codes = method.features(fixed, moving)
+        codes, features = method.contents(fixed, moving), method.features(fixed, moving)
     assert torch.allclose(translated, fixed, atol=1e-4)
     assert torch.allclose(codes[0], codes[1], atol=1e-4) and torch.allclose(codes[0], content, atol=1e-4)
+    for image, code, both in zip((fixed, moving), codes, features, strict=True):
+        assert torch.equal(both[:, :-1], mind(image)) and torch.equal(both[:, -1:], CONTENT * code)
 
 
 def test_the_style_is_the_partner_s_or_the_stored_one():

@@ -8,15 +8,19 @@ nobody has access without asking; its slices, labels and machine are not ours.
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..core import RegistrationError, resample
 from ..engine import find, load, register
+from ..methods.base import Method
+from ..methods.disentangled import CONTENT
 from . import pictures, table
 from .cases import data_folder
-from .content_agreement import content_agreement
+from .content_agreement import content_agreement, told_places
 from .dice import mean
 from .displacement import summary, transform_errors
 from .experiment import written
@@ -31,7 +35,13 @@ from .structures import FEWEST, NUMBERS, SHOWN, overlap, pairs_that_show
 PAPER = (("SyN", 0.645, 6.93), ("elastix", 0.806, 2.81), ("theirs", 0.867, 0.07))  # mean Dice, seconds
 PEERS = ("ants-syn", "elastix-bspline")
 KINDS = {"brainweb": "BrainWeb, known warps", "albert": "newborns, known warps", "people": "newborns, two people"}
-METHOD = "disentangled"
+REFINED = {
+    "mind": "refined by MIND",
+    "mi": "refined by MI",
+    "model": "refined by MIND and content",
+    "content": "refined by content alone",
+}
+TOLD = "The place told among 25, up to 4 pixels away in eight directions, by the least difference of features:"
 PICTURES = 2  # pairs shown of each group
 
 
@@ -49,7 +59,7 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     both = [row for row in rows if "error" not in row]
     parts = [facts_in_words(facts), _explained(options), "### All slices, both directions\n", _table(both)]
     parts += [_tests(both, models), _paper(), _each(both)]
-    parts += [_contents(name, options) for name in models if hasattr(load(name).method, "features")]
+    parts += [_contents(name, options) for name in models if hasattr(load(name).method, "contents")]
     for group in dict.fromkeys(row["group"] for row in rows):
         parts.append(f"### {group}\n\n" + _table([row for row in rows if row["group"] == group]))
     table.write_csv(rows, options.out / "table.csv")
@@ -69,21 +79,30 @@ def _methods(options, models: list[str], peers: list[str]) -> dict[str, tuple[Ca
         plain = lambda pairs, name=name: network(pairs, load(name).method, None, "moments", place)  # noqa: E731
         methods[name] = (plain, digest)
         if options.refine:
-            described = hasattr(load(name).method, "features")
-            for by in ("mind", "mi", "model") if described else ("mind",):
+            described = hasattr(load(name).method, "contents")
+            for by, words in REFINED.items() if described else (("mind", REFINED["mind"]),):
                 refined = lambda pairs, name=name, by=by: [_refined(p, name, by, options) for p in pairs]  # noqa: E731
-                words = {"mind": "refined by MIND", "mi": "refined by MI", "model": "refined by content"}[by]
                 methods[f"{name}, {words}"] = (refined, {**digest, "refine": options.refine, "by": by})
     return methods
 
 
 def _refined(pair: SlicePair, name: str, by: str, options) -> Found:
+    model, measure = load(name), by
+    if by == "content":
+        model, measure = replace(model, method=_of_contents(model.method)), "model"
     began = time.perf_counter()
     result = register(
-        pair.fixed, pair.moving, model=name, refine=options.refine, refine_by=by, device=options.device,
+        pair.fixed, pair.moving, model=model, refine=options.refine, refine_by=measure, device=options.device,
         seed=options.seed,
     )  # fmt: skip
     return Found(result.transform, time.perf_counter() - began)
+
+
+def _of_contents(method: Method) -> Method:
+    """The same method, whose features to refine by are its contents and nothing else, in the same weight."""
+    alone = copy.copy(method)
+    alone.features = lambda fixed, moving: tuple(CONTENT * x for x in method.contents(fixed, moving))
+    return alone
 
 
 def _group(kind: str, turned: bool, methods: dict, journal: Journal, options) -> list[dict]:
@@ -181,13 +200,16 @@ def _tests(rows: list[dict], models: list[str]) -> str:
 
 
 def _contents(name: str, options) -> str:
-    """How far a model's contents of both modalities agree."""
+    """How far a model's contents of both modalities agree, and whether they say where one is."""
     lines = [f"### Contents of T1 and T2: {name}\n"]
     for kind in ("brainweb", "albert"):
         pairs = slice_pairs(data_folder(options.data), options.slices, options.seed, source=SOURCES[kind])
         rows = content_agreement(load(name).method, pairs)
         columns = {"cosine": ("cosine", 3), "l1": ("L1", 3)}
         lines.append(f"{KINDS[kind]}, {len(pairs)} slices:\n\n" + table.markdown(rows, ("images",), columns))
+        told = told_places(load(name).method, pairs)
+        columns = {"right": ("right place %", 1), "off_mm": ("off mm", 2)}
+        lines.append(TOLD + "\n\n" + table.markdown(told, ("features",), columns))
     return "\n".join(lines)
 
 

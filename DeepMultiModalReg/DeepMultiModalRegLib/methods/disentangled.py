@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..losses.mind import mind
 from ..networks.disentangling import Disentangler, enlarged
 from ..networks.pair_sorter import PairSorter
 from ..networks.planewise import AXES, in_plane, planes_mean, slices_along
@@ -135,9 +136,16 @@ class Disentangled(Method):
         return torch.cat([t.decoded(t.content(some, kinds), look, ~kinds) for some, kinds, look in parts])
 
     def features(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        """What refinement can compare (refine_by "model"): the contents of both images, (N, code, *shape) each.
+        """What refinement can compare (refine_by "model"): MIND-SSC and the contents of both images side by side, (N,
+        C, *shape) each. Contents tell places a few voxels apart, MIND those next to each other: each alone is worse.
 
         fixed, moving: (N, 1, *shape) in [0, 1], on a lattice of about the trained spacing.
         """
+        codes = self.contents(fixed, moving)
+        both = zip((fixed, moving), codes, strict=True)
+        return tuple(torch.cat([mind(image.float()), CONTENT * code], 1) for image, code in both)
+
+    def contents(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """The contents of both images, (N, code, *shape) float32 each, of deviation 1 in the head; see `features`."""
         second = of_each(judged(self.sorter, self.registration, fixed, moving), fixed)
         return self.codes(fixed, ~second), self.codes(moving, second)
