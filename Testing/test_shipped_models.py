@@ -18,7 +18,7 @@ SAMPLE = ROOT / "Resources" / "SampleData"
 OF_SLICES = "equivariant-t2-brain-2d"  # knows one plane of the head: tested in methods/test_equivariant_shipped.py
 SHIPPED = sorted({path.parent.name for path in (ROOT / "models").glob("*/model.yaml")} - {OF_SLICES})
 EXPECTED = [OF_SLICES, "equivariant-any-brain-3d", "hierarchical-t1t2-brain-2d", "hierarchical-t1t2-brain-3d"]
-EXPECTED += ["nemar-t1t2-brain-2d", "nemar-ctmr-brain-2d", "nemar-t1t2-brain-3d"]
+EXPECTED += ["nemar-t1t2-brain-2d", "nemar-ctmr-brain-2d", "nemar-t1t2-brain-3d", "nemar-affine-t1t2-brain-3d"]
 EXPECTED += ["innreg-t1t2-brain-2d", "innreg-ctmr-brain-2d", "innreg-t1t2-brain-3d"]
 
 

@@ -7,8 +7,10 @@ import torch
 from bundled import SAMPLE, bundled_pair
 
 from DeepMultiModalRegLib.core import Affine, Grid, Image, reorient, resample
-from DeepMultiModalRegLib.engine import load
+from DeepMultiModalRegLib.engine import load, register
+from DeepMultiModalRegLib.engine.body import body_points
 from DeepMultiModalRegLib.engine.intensity import normalise
+from DeepMultiModalRegLib.engine.start import first_alignment
 from DeepMultiModalRegLib.evaluation.dice import mean
 from DeepMultiModalRegLib.evaluation.slice_pairs import SOURCES, slice_pairs
 from DeepMultiModalRegLib.evaluation.slices import Found, network, row_of
@@ -58,3 +60,12 @@ def test_ct_slices_of_a_patient_never_seen_come_to_less_than_half_of_where_they_
     before, after = (mean({n: row["error_mean_mm"] for n, row in enumerate(some)}) for some in rows)
     assert after < 0.5 * before, f"{before:.2f} mm, then {after:.2f}"
     assert max(row["folds"] for row in rows[1]) < 0.5
+
+
+def test_the_affine_model_gives_an_affine_transform_that_beats_its_start():
+    fixed, moving, points, truth = bundled_pair()
+    moments = first_alignment(fixed, moving, "moments", body_points(fixed, None), body_points(moving, None))
+    found = register(fixed, moving, model="nemar-affine-t1t2-brain-3d", start=moments).transform
+    assert isinstance(found, Affine)
+    before, after = (float((t.points(points) - truth).norm(dim=1).mean()) for t in (moments, found))
+    assert after < 0.5 * before, f"{before:.2f} mm, then {after:.2f}"
