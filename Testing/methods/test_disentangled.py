@@ -8,7 +8,6 @@ import torch
 from DeepMultiModalRegLib.losses.mind import mind
 from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.methods.disentangled import CONTENT
-from DeepMultiModalRegLib.methods.modality import moving_is_second
 
 LEVEL = {"radius": 1, "star": 1, "reduced": 4, "widths": [6, 8], "full": 4}
 SETTINGS = {
@@ -47,13 +46,6 @@ def blocks(count: int, channels: int, *shape: int) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, size=shape, mode="nearest")
 
 
-class KnownSorter(torch.nn.Module):
-    """Says which of two images is the other's second modality as Known shows it."""
-
-    def forward(self, one, other):
-        return ((one - 1 + other.square()).abs() - (other - 1 + one.square()).abs()).flatten(1).mean(1)
-
-
 @pytest.mark.parametrize(
     ("dimension", "shape", "settings"), [(2, (32, 48), {}), (2, (32, 32), {"last": LEVEL}), (3, (16, 24, 16), {})]
 )
@@ -71,11 +63,11 @@ def test_an_untrained_network_begins_near_the_identity(dimension, shape, setting
 @pytest.mark.parametrize("second", [False, True])
 def test_which_image_is_of_which_modality_is_found_and_either_is_translated(dimension, second):
     method = disentangled(dimension)
-    method.translator, method.sorter = Known(), KnownSorter()
+    method.translator = Known()
     content = blocks(3, 1, *(16,) * dimension)
     first, other = content, 1 - content.square()
     fixed, moving = (first, other) if second else (other, first)
-    assert moving_is_second(method.sorter, fixed, moving) is second
+    assert method.moving_is_second(fixed, moving) is second
     assert method.prepared(fixed, moving) == {"second": second}
     with torch.no_grad():
         translated = method(fixed, moving, translate=True).translated
@@ -89,7 +81,6 @@ def test_which_image_is_of_which_modality_is_found_and_either_is_translated(dime
 def test_the_style_is_the_partner_s_or_the_stored_one():
     method = disentangled()
     method.translator = known = Known()
-    method.sorter = KnownSorter()
     content = blocks(2, 1, 16, 16)
     fixed, moving = 1 - content.square(), content
     with torch.no_grad():
@@ -124,7 +115,7 @@ def test_in_3d_codes_are_the_mean_of_three_planes():
 
 def test_the_last_level_sees_content_and_the_translated_image():
     method = disentangled()
-    method.translator, method.sorter = Known(), KnownSorter()
+    method.translator = Known()
     content = 0.1 + 0.8 * torch.rand(1, 1, 32, 32)
     seen = {}
 

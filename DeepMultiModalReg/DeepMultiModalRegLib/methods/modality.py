@@ -31,10 +31,15 @@ def most(volume: Tensor, count: int) -> Tensor:
 def judged(sorter: nn.Module, registration: FieldNetwork, fixed: Tensor, moving: Tensor) -> bool:
     """The same of a pair that is not aligned yet: of the slices that show most, after the levels have brought them
     together."""
+    return moving_is_second(sorter, *brought_together(registration, fixed, moving))
+
+
+@torch.no_grad()
+def brought_together(registration: FieldNetwork, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the slices that show most: fixed, and moving as the levels align it."""
     shown = most(fixed, JUDGED)
     fixed, moving = fixed[shown], moving[shown]
-    full = enlarge(registration.coarse(fixed, moving), fixed.shape[2:])
-    return moving_is_second(sorter, fixed, warp(moving, full))
+    return fixed, warp(moving, enlarge(registration.coarse(fixed, moving), fixed.shape[2:]))
 
 
 def of_each(answer: bool, images: Tensor) -> Tensor:
