@@ -44,18 +44,33 @@ def test_it_finds_a_known_field_across_modalities(grid, by):
     assert folds(after.transform, grid) == 0
 
 
-def test_slices_are_refined_each_in_its_plane():
-    grid = make_grid((48, 44, 9), (1.5, 1.5, 6.0), (0, 0, 0), rotation(0, 0, 15))
+def stack_and_shifted(slices: int, shift: tuple[float, float]) -> tuple[Image, Image, torch.Tensor]:
+    """Thick slices, the same moved by mm along the plane's first axis and across the slices, and that as a vector."""
+    grid = make_grid((48, 44, slices), (1.5, 1.5, 6.0), (0, 0, 0), rotation(0, 0, 15))
     moving = textured(grid)
-    shift = grid.matrix[:-1, 0] / 1.5 * 3.0  # 3 mm along the plane's first axis
-    fixed = resample(moving, grid, Affine.from_parts(torch.eye(3, dtype=torch.float64), shift))
+    vector = grid.matrix[:-1, 0] / 1.5 * shift[0] + grid.matrix[:-1, 2] / 6.0 * shift[1]
+    return resample(moving, grid, Affine.from_parts(torch.eye(3, dtype=torch.float64), vector)), moving, vector
+
+
+def test_few_slices_are_refined_each_in_its_plane():
+    fixed, moving, shift = stack_and_shifted(7, (3.0, 0.0))
     result = register(fixed, moving, model_of(STILL[2]), start="none", refine=15)
-    body = fixed.tensor[0] > 400
-    u = result.transform.displacement(grid)[:, body].mean(1)
-    assert torch.allclose(u, shift.float(), atol=0.5)
-    across = torch.einsum("r,r...->...", grid.matrix[:-1, 2].float() / 6.0, result.transform.displacement(grid))
+    found, grid = result.transform.displacement(fixed.grid), fixed.grid
+    assert torch.allclose(found[:, fixed.tensor[0] > 400].mean(1), shift.float(), atol=0.5)
+    across = torch.einsum("r,r...->...", grid.matrix[:-1, 2].float() / 6.0, found)
     assert float(across.abs().max()) < 1e-4
     assert result.report["refinement"]["lattice"]["kind"] == "slices"
+
+
+def test_thick_slices_are_refined_as_a_volume_and_then_in_their_planes():
+    fixed, moving, shift = stack_and_shifted(14, (3.0, 3.0))
+    result = register(fixed, moving, model_of(STILL[2]), start="none", refine=15)
+    found = result.transform.displacement(fixed.grid)[:, fixed.tensor[0] > 400].mean(1)
+    assert float((found - shift.float()).norm()) < 0.35 * float(shift.norm())
+    report = result.report["refinement"]
+    assert report["planes"]["lattice"]["kind"] == "slices" and report["lattice"]["kind"] == "volume"
+    assert report["iterations"] > sum(level["steps"] for level in report["levels"])
+    assert result.report["folds_percent"] == 0
 
 
 def test_local_correlation_finds_a_field_between_images_of_one_modality():

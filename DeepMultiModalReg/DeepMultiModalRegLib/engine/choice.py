@@ -20,9 +20,14 @@ def guess_modality(image: Image) -> str:
     return "CT" if float(image.tensor.min()) < CT_BELOW else "MR"
 
 
+def few_slices(grid: Grid) -> bool:
+    """Whether too few to tell what lies through the plane: a 2D image, or a volume of less than FEW_SLICES slices."""
+    return grid.dimension == 2 or min(grid.size) < FEW_SLICES
+
+
 def better_in_planes(grid: Grid) -> bool:
     """Whether slice by slice suits the lattice better than a volume: a 2D image, few slices or thick ones."""
-    if grid.dimension == 2 or min(grid.size) < FEW_SLICES:
+    if few_slices(grid):
         return True
     return max(grid.spacing) >= max(THICK_MM, THICK_RATIO * min(grid.spacing))
 

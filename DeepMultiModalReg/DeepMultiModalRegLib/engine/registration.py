@@ -11,7 +11,7 @@ from .allocation import kept_memory
 from .catalogue import LoadedModel, load
 from .chain import chained, inverted
 from .checks import check_pair
-from .choice import better_in_planes, choose, unsuited
+from .choice import better_in_planes, choose, few_slices, unsuited
 from .classical import Classical
 from .correction import corrected
 from .device import Precision, choose_device
@@ -26,6 +26,7 @@ from .refinement.root import fitted, rooted
 from .report import displacement_in_mm, fold_percent, machine, memory, start_in_words, versions
 from .result import Result
 from .similarity import Similarity
+from .stack import brought, refined_twice, steadied
 from .stages import CancelledCheck, Progress, Stages
 from .start import NETWORK, begin, pose_base
 from .warping import warp
@@ -57,7 +58,8 @@ def register(
 
     fixed, moving: one channel, both 2D or both 3D, any lattice (LPS mm). model: a name of the catalogue, a
     LoadedModel, "rigid" or "affine" (no network: the result is an Affine unless it is refined), or None to let the
-    catalogue choose. start: none | centre | moments | search | rigid | affine | network | a Transform (see
+    catalogue choose; before a model of slices, volumes that start from centre or moments are brought together by an
+    affine transform (engine.stack). start: none | centre | moments | search | rigid | affine | network | a Transform (see
     engine.start). refine: steps at most on each level of engine.refine, 0 for none; 20 do, it ends where nothing is
     gained. refine_by: mind | mi | ncc | model, see engine.refine.
     device: auto | cpu | cuda | cuda:N | mps. fixed_mask, moving_mask: on any lattice, above zero counts.
@@ -126,6 +128,9 @@ def _register(
         locating = not classical and chosen.locating
         begun, body = begin(pair, NETWORK if locating else start, place, seed, tick, chosen if locating else None)
         first, warnings = begun.transform, warnings + begun.warnings
+        stacked = not classical and chosen.dimension == 2 and not few_slices(fixed.grid) and begun.wide
+        if stacked:
+            first = brought(pair, first, seed, tick)
         similarity = Similarity(fixed, moving, fills[1])
         before, started = similarity(None), similarity(first)
         if before - started > WORSE_START:
@@ -136,7 +141,7 @@ def _register(
         with stages.step(chosen.name, 0.2, 0.7) as tick:
             kind = chosen.name if classical else "affine"
             # what is corrected and refined anyway need not be fine
-            levels = COARSE if classical and corrects and not better_in_planes(fixed.grid) else COARSE + FINE
+            levels = COARSE if classical and corrects and not few_slices(fixed.grid) else COARSE + FINE
             transform = align(pair, pose_base(first), kind, begun.wide, seed, tick, levels)
     else:
         with stages.step("network", 0.2, 0.7) as tick:
@@ -152,7 +157,7 @@ def _register(
             working, precision = run.working, run.precision
     with stages.step("transform", 0.7, 0.72):
         # seen: where the start is affine the open field has the same Jacobian, on the very voxels asked for
-        inner = None if run is None else working.field(run.displacement)
+        inner = None if run is None else steadied(working.field(run.displacement), working)
         seen = transform = transform if run is None else chained(first, inner)
         if run is not None and isinstance(first, Affine):
             seen = Composite(inner, first)
@@ -162,13 +167,15 @@ def _register(
     refinement = None
     if refine:
         with stages.step("refine", 0.72, 0.82) as tick, by_pieces():
-            planar = better_in_planes(fixed.grid) if classical else working.planar
+            planar = few_slices(fixed.grid) or (refine_by == "model" and working is not None and working.planar)
             # an affine that both images have agreed on is a better one than a network's field shows at its borders
-            root = rooted(transform if run is None else first, inner, body, fit=start != "affine")
+            root = rooted(transform if run is None else first, inner, body, fit=start != "affine" and not stacked)
             if corrects and not planar:
                 root = corrected(pair, root, body)
             rendered = _rendered(run, root.before, fixed, fills[0]) if refine_by == "ncc" else None
-            plan, more = refined(pair, root, planar, refine, place, refine_by, rendered, described, tick)
+            rest = refine, place, refine_by, rendered, described, tick
+            twice = better_in_planes(fixed.grid) and not planar
+            plan, more = refined_twice(pair, root, *rest) if twice else refined(pair, root, planar, *rest)
             transform = chained(root.base, plan.field)
             seen = Composite(plan.field, root.base) if isinstance(root.base, Affine) else transform
             inner = None if inner is None else chained(root.before, plan.field)
@@ -199,7 +206,8 @@ def _register(
             "machine": machine(precision),
             "model": chosen.describe(),
             "parameters": {
-                "start": start_in_words(start, first, begun.report), "refine": refine, "device": device, "seed": seed,
+                "start": start_in_words(start, first, begun.report, stacked),
+                "refine": refine, "device": device, "seed": seed,
                 "fixed_mask": fixed_mask is not None, "moving_mask": moving_mask is not None, "fill": fills[1],
                 "modalities": list(modalities) if modalities else None,
                 "working": None if working is None else working.describe(), "refine_by": refine_by if refine else None,

@@ -40,13 +40,17 @@ def memory(precision: Precision) -> dict[str, float]:
     return peak_megabytes(precision.device)
 
 
-def start_in_words(start: str | Transform, transform: Transform, network: dict | None = None) -> dict:
-    """How the first alignment was made and what came out; network: what the network that made it had to say."""
+def start_in_words(
+    start: str | Transform, transform: Transform, network: dict | None = None, stacked: bool = False
+) -> dict:
+    """How the first alignment was made and what came out; network: what the network that made it had to say; stacked:
+    whether an affine alignment of the volumes followed (engine.stack)."""
     dense, affine = split(transform, transform.dimension)
     return {
         "kind": "given" if isinstance(start, Transform) else start,
         "matrix": affine.matrix.tolist(),
         "field": dense is not None,
+        **({"then": "affine"} if stacked else {}),
         **({"network": network} if network else {}),
     }
 
