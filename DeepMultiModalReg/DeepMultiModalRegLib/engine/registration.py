@@ -60,8 +60,8 @@ def register(
     LoadedModel, "rigid" or "affine" (no network: the result is an Affine unless it is refined), or None to let the
     catalogue choose; before a model of slices, volumes that start from centre or moments are brought together by an
     affine transform (engine.stack). start: none | centre | moments | search | rigid | affine | network | a Transform
-    (see engine.start). refine: steps at most on each level of engine.refine, 0 for none; 20 do, it ends where nothing is
-    gained. refine_by: mind | mi | ncc | model, see engine.refine.
+    (see engine.start). refine: steps at most on each level of engine.refine, 0 for none; 20 do, it ends where nothing
+    is gained. refine_by: mind | mi | ncc | model, see engine.refine.
     device: auto | cpu | cuda | cuda:N | mps. fixed_mask, moving_mask: on any lattice, above zero counts.
     progress(fraction, step); cancelled() -> bool, asked between steps and batches. fill: intensity outside the moving
     image, guessed if None. translated, inverse: also deliver these; translated may be "stored": not in the style of
