@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable
 
-
 COARSE_VOXELS = 12  # along the shortest axis of a level's image, at least
 
 
