@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 
 import torch
+from slices import SLICE_SHAPE, pear
 
 from DeepMultiModalRegLib.evaluation.equivariance import pose_errors, rotation_angle
-from DeepMultiModalRegLib.evaluation.equivariance_rows import ROWS, TABLES, WEIGHTS
-from DeepMultiModalRegLib.evaluation.equivariance_tables import CONFIG, of_row
+from DeepMultiModalRegLib.evaluation.equivariance_rows import ROWS, TABLES, WEIGHTS, Row
+from DeepMultiModalRegLib.evaluation.equivariance_tables import CONFIG, MUCH, of_row, trials
 from DeepMultiModalRegLib.training.equivariant import TERMS
 from DeepMultiModalRegLib.training.equivariant_dense import TERMS as DENSE_TERMS
+from DeepMultiModalRegLib.training.equivariant_slices import Slices
+from DeepMultiModalRegLib.training.equivariant_train import SliceSet
 from DeepMultiModalRegLib.training.train import read_config
+
+ONE = Slices(pear()[:, 0][None], ("t1",), ["pear"])
+UNIT = 16.5  # pixels
+SLICES = SliceSet(pear(), ONE, ONE)
 
 
 def turned(degrees: float, shift=(0.0, 0.0), scale: float = 1.0) -> torch.Tensor:
@@ -54,7 +61,7 @@ def test_rotations_in_volumes_and_mirrors_are_counted():
 def test_the_tables_rows_can_be_trained():
     assert {name for names in TABLES.values() for name in names} <= set(ROWS)
     for row in ROWS.values():
-        assert (row.peer is None) == bool(row.stages)
+        assert bool(row.peer) != bool(row.stages or row.begin)
         assert row.begin is None or row.begin in ROWS
         own = DENSE_TERMS if row.head == "dense" else ()
         for stage in row.stages:
@@ -63,8 +70,23 @@ def test_the_tables_rows_can_be_trained():
 
 
 def test_the_shipped_models_row_is_the_run_of_its_configuration():
-    """Stage for stage and weight for weight: the row's training is the command's."""
-    config, row = read_config(CONFIG), ROWS["dense-shipped"]
-    assert config["training"]["stages"] == row.stages and row.begin is None
-    assert config["weights"] == {stage["network"]: WEIGHTS[stage["network"]] for stage in row.stages}
-    assert config["settings"] == of_row(config, row)["settings"]
+    """Stage for stage and weight for weight: what the row and those it begins with train is the command's."""
+    config, stages, name = read_config(CONFIG), [], "dense-shipped"
+    while name is not None:
+        stages, name = ROWS[name].stages + stages, ROWS[name].begin
+    assert config["training"]["stages"] == stages and not ROWS["dense-shipped"].stages
+    assert config["weights"] == {stage["network"]: WEIGHTS[stage["network"]] for stage in stages}
+    assert config["settings"] == of_row(config, ROWS["dense-shipped"])["settings"]
+
+
+def test_how_much_of_the_head_a_pose_leaves_in_view():
+    """All of it in narrow poses, whatever they stretch; less in wide ones, and less again behind occlusions."""
+    narrow, wide, covered = (
+        trials(Row("", ranges=ranges, occlusion=occlusion), SLICES, UNIT, 40)
+        for ranges, occlusion in (("D0", None), ("D1", None), ("D1", "large"))
+    )
+    assert narrow.seen.median() > 0.95 and narrow.seen.max() < 1.02
+    assert wide.seen.mean() < narrow.seen.mean() and covered.seen.mean() < wide.seen.mean()
+    assert (wide.seen < MUCH).any() and wide.images.shape == (40, 1, *SLICE_SHAPE)
+    assert torch.equal(wide.b, covered.b)
+    assert torch.equal(wide.some(4).b, wide.b[[0, 13, 26, 39]])
