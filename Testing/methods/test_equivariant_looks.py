@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from DeepMultiModalRegLib.methods import build
@@ -19,8 +20,8 @@ SPOTS = torch.tensor([[-0.15, -0.2], [0.2, -0.1], [0.05, 0.25]])  # template, un
 class Knowing(DenseRegressor):
     """Reads the pose off three spots, one a channel, and repeats what it says `off` by so much at first sight."""
 
-    def __init__(self, off: float = 0.0) -> None:
-        super().__init__((4, 6), SHAPE, UNIT)
+    def __init__(self, off: float = 0.0, canonical: bool = False) -> None:
+        super().__init__((4, 6), SHAPE, UNIT, canonical=canonical)
         self.off = off
 
     def places(self, squares: torch.Tensor) -> Places:
@@ -53,10 +54,12 @@ def posed(degrees: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
     return moved(image.expand(len(b), -1, -1, -1), b, UNIT), b
 
 
-def test_every_turn_is_found_from_near_ones():
+@pytest.mark.parametrize("canonical", [False, True])
+def test_every_turn_is_found_from_near_ones(canonical):
     images, b = posed([0, 30, 85, 130, 178, -120, -91, -44])
     with torch.no_grad():
-        found = find(Knowing(), images, again=0)
+        found = find(Knowing(canonical=canonical), images, again=0)
+        assert torch.equal(find(Knowing(canonical=canonical), images, upright=True), find(Knowing(), images))
     assert (b @ found - torch.eye(3)).abs().max() < 0.02
 
 

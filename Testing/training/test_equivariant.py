@@ -26,13 +26,22 @@ SETTINGS = {"shape": SHAPE, "widths": [4, 8, 8]}
 
 def test_the_papers_ranges():
     assert RANGES["D0"] == PoseRanges(10, 180, 0.1, 0.1)
-    assert RANGES["D1"] == PoseRanges(54, 180, 0.5, 0.5)
-    b = RANGES["D1"].draw(2000, 54.5, torch.Generator().manual_seed(0))
+    assert RANGES["D1"] == PoseRanges(54, 180, 0.5, 0.5, inside=True)
+    b = RANGES["D1-far"].draw(2000, 54.5, torch.Generator().manual_seed(0))
     assert 53 < b[:, :2, 2].abs().max() * 54.5 <= 54
     angle = torch.atan2(b[:, 1, 0], b[:, 0, 0])  # shear and scale leave the first axis where the turn put it
     assert angle.abs().max() > math.radians(178)
     stretch = b[:, :2, 0].norm(dim=1)
     assert 0.5 <= stretch.min() < 0.51 and 1.49 < stretch.max() <= 1.5
+
+
+def test_in_wide_ranges_the_frames_middle_stays_in_the_picture():
+    """The middle of I lies at B^-1 0 in I o B: within the range, whatever the scale; without `inside` beyond it."""
+    furthest = {}
+    for name in ("D1", "D1-far"):
+        b = RANGES[name].draw(2000, 54.5, torch.Generator().manual_seed(0))
+        furthest[name] = torch.linalg.inv(b)[:, :2, 2].abs().max().item() * 54.5
+    assert 53 < furthest["D1"] < 54.01 and furthest["D1-far"] > 100
 
 
 def test_an_image_moved_there_and_back_is_the_image():

@@ -20,15 +20,16 @@ SMALL = PoseRanges(2, 180, 0.1, 0.1)
 PLACES = {"places": 1.0, "sureness": 0.1, "head": 0.1, "upright": 0.2}
 
 
-def objective(weights: dict | None = None, **more) -> DenseObjective:
+def objective(weights: dict | None = None, canonical: bool = False, **more) -> DenseObjective:
     torch.manual_seed(0)
-    method = build("equivariant", 2, SETTINGS)
+    method = build("equivariant", 2, SETTINGS | {"canonical": canonical})
     return DenseObjective(method, weights or {**PLACES, "template": 0.1}, pear(), SMALL, **more)
 
 
-def test_a_view_shows_the_image_at_its_matrix():
-    """Turned or looked at again: the square at x is the image at B x."""
-    made = objective()
+@pytest.mark.parametrize("canonical", [False, True])
+def test_a_view_shows_the_image_at_its_matrix(canonical):
+    """Turned, looked at again or at its canonical view: the square at x is the image at B x."""
+    made = objective(canonical=canonical)
     images = pear().repeat(12, 1, 1, 1)
     squares, b, heads = made._views(images, torch.Generator().manual_seed(0))
     side, unit = made.network.side, made.method.unit

@@ -20,11 +20,12 @@ WEIGHTS = {
     "losses-dense": {**PLACES, **{name: 0.1 * weight for name, weight in GENTLE.items()}},
     "supervised-dense": {**PLACES, "template": 0.1, "supervised": 1.0},
     "second-dense": {**PLACES, "template": 0.1, "brought": 1.0},
-    "wide-dense": {**PLACES, "template": 0.02, "brought": 1.0},  # steep where little of a head is seen
+    "wide-dense": {**PLACES, "template": 0.02, "upright": 0.5, "brought": 1.0},  # steep where little of a head is seen
 }
 NETWORKS = {  # settings of methods/equivariant.py, but for the shape
     "numbers": {"widths": [8, 16, 32, 64, 128, 256]},
     "dense": {"widths": [32, 64, 128], "head": "dense"},
+    "canonical": {"widths": [32, 64, 128], "head": "dense", "canonical": True},
 }
 ANY = {"looks": True, "mirrored": True}
 FLIRT = ("2.58 (FLIRT)", "98 (FLIRT)")  # with mutual information

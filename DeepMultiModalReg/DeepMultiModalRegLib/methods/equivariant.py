@@ -26,7 +26,8 @@ class Equivariant(Method):
     shape: (J, I) of the lattice it was trained on. Other lattices of the same spacing are cut or filled up with
     background about their middle. widths: channels of the network's layers. head: "numbers", the published regressor of
     a matrix's numbers; "dense", every block of pixels says where it lies in the template and the matrix is the one that
-    fits best (networks.dense_regressor).
+    fits best (networks.dense_regressor). canonical: of the dense head, whether it first looks at the image's canonical
+    view (networks.canonical), for wide ranges of poses.
     """
 
     multiple = 1
@@ -38,6 +39,7 @@ class Equivariant(Method):
         shape: tuple[int, ...] = (109, 91),
         widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256),
         head: str = "numbers",
+        canonical: bool = False,
     ) -> None:
         super().__init__()
         if head not in HEADS:
@@ -49,7 +51,7 @@ class Equivariant(Method):
         self.unit = max(shape) / 2  # pixels of the length that the network's matrices call 1
         self.dense = head == "dense"
         if self.dense:
-            self.regressor: nn.Module = DenseRegressor(tuple(widths), self.shape, self.unit)
+            self.regressor: nn.Module = DenseRegressor(tuple(widths), self.shape, self.unit, canonical=canonical)
         else:
             self.regressor = Regressor(dimension, dimension * (dimension + 1), tuple(widths), self.shape)
 
@@ -83,10 +85,11 @@ class Equivariant(Method):
         matrices[:, :-1, -1] = matrices[:, :-1, -1] * self.unit + offset
         return matrices
 
-    def regress(self, image: Tensor) -> Tensor:
-        """R as it is trained: images (N, 1, *self.shape) to matrices whose translations count `unit` pixels as 1."""
+    def regress(self, image: Tensor, upright: bool = False) -> Tensor:
+        """R as it is trained: images (N, 1, *self.shape) to matrices whose translations count `unit` pixels as 1.
+        upright: the images are known to lie nearly as the template does, so that no canonical view is needed."""
         if self.dense:
-            return find(self.regressor, image)
+            return find(self.regressor, image, upright)
         return homogeneous(self.regressor(image), self.dimension)
 
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from ..networks.canonical import canonical
 from ..networks.dense_regressor import DenseRegressor, quarter
 from ..networks.posing import moved
 
@@ -14,25 +15,34 @@ AGAIN = 2  # looks at the image brought upright
 AROUND = (-12.0, 0.0, 12.0)  # degrees from there, of the looks that tell which way is up
 
 
-def find(network: DenseRegressor, images: Tensor, again: int = AGAIN) -> Tensor:
+def find(network: DenseRegressor, images: Tensor, upright: bool = False, again: int = AGAIN) -> Tensor:
     """R of images (N, 1, *shape): (N, 3, 3), template to image, in the network's unit about the lattice's middle.
 
-    Each of the four quarter turns is looked at, and again as its answer brings it upright, R <- R R(I o R), as an
+    Each of the four quarter turns (of the canonical view, where the network is for that and the images are not known to
+    be `upright`) is looked at, and again as its answer brings it upright, R <- R R(I o R), as an
     equivariant method may go on; of the answers to one turn the surest stays. Then it is looked at from around there,
     and mirrored, since which way is up must not depend on that; and of the turns that with the least doubt in all its
     looks is taken. So answers are equivariant under quarter turns by construction.
     """
-    squares, shift = network.squared(images)
-    answers, doubts = zip(*(_turn(network, images, squares, shift, k, again) for k in range(4)), strict=True)
+    view = torch.eye(3, device=images.device).expand(len(images), 3, 3)
+    first = images
+    if network.canonical and not upright:
+        view = canonical(images, network.unit)
+        first = moved(images, view, network.unit)
+    squares, shift = network.squared(first)
+    answers, doubts = zip(*(_turn(network, images, squares, view, shift, k, again) for k in range(4)), strict=True)
     surest = torch.stack(doubts).argmin(0)
     return torch.stack(answers)[surest, torch.arange(len(images), device=images.device)]
 
 
-def _turn(network: DenseRegressor, images: Tensor, squares: Tensor, shift: Tensor, k: int, again: int):
-    """R as it is found from quarter turn k, and the sum of its looks' doubts (N,)."""
+def _turn(
+    network: DenseRegressor, images: Tensor, squares: Tensor, view: Tensor, shift: Tensor, k: int, again: int
+) -> tuple[Tensor, Tensor]:
+    """R as it is found from quarter turn k of the squares, which show the images at `view`; and the sum of its looks'
+    doubts (N,)."""
     found, doubt = network.maps(network.places(torch.rot90(squares, k, (-2, -1))))
     with torch.autocast(images.device.type, enabled=False):  # half precision is for the network alone
-        answer = shift @ torch.linalg.inv(found @ quarter(-k).to(found))
+        answer = view @ shift @ torch.linalg.inv(found @ quarter(-k).to(found))
     least = total = doubt
     for _ in range(again):
         seen, _ = network.squared(moved(images, answer, network.unit))

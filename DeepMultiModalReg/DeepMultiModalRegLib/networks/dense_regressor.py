@@ -36,11 +36,15 @@ class DenseRegressor(nn.Module):
 
     Stands where networks.regressor.Regressor regresses the numbers of the matrix: here every block of pixels has a say,
     so that what is cut off or covered is not missed, and a mirrored answer cannot come out. unit: pixels that count 1.
-    The network sees squares of `side` pixels, which turn onto themselves in quarter turns.
+    The network sees squares of `side` pixels, which turn onto themselves in quarter turns. canonical: whether its first
+    look at an image is at the image's canonical view (networks.canonical).
     """
 
-    def __init__(self, widths: tuple[int, ...], shape: tuple[int, ...], unit: float, depth: int = 2) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], shape: tuple[int, ...], unit: float, depth: int = 2, canonical: bool = False
+    ) -> None:
         super().__init__()
+        self.canonical = canonical
         self.locator = Locator(tuple(widths), depth, 2, BLOCK)
         step = BLOCK * 2 ** (len(widths) - 1)
         self.unit, self.side = unit, step * -(-max(shape) // step)

@@ -101,9 +101,10 @@ def corners(method: Equivariant) -> Tensor:
 
 @torch.no_grad()
 def brought_to_template(method: Equivariant, images: Tensor, batch: int = 64) -> Tensor:
-    """I o R(I) of images (N, 1, *shape): where the method, as it is now, thinks the template's frame lies."""
+    """I o R(I) of images (N, 1, *shape), nearly upright: where the method, as it is now, thinks the template's frame
+    lies."""
     was = method.training
     method.eval()
-    parts = [moved(part, method.regress(part), method.unit) for part in images.split(batch)]
+    parts = [moved(part, method.regress(part, upright=True), method.unit) for part in images.split(batch)]
     method.train(was)
     return torch.cat(parts)

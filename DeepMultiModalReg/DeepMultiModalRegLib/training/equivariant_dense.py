@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..methods.equivariant import Equivariant
+from ..networks.canonical import canonical
 from ..networks.dense_regressor import BLOCK, DenseRegressor, Places, quarter
 from ..networks.posing import moved
 from .equivariant import EquivariantObjective
@@ -32,7 +33,8 @@ class DenseObjective(EquivariantObjective):
     R(I) (equivariance). sureness: how well the network knows that distance. head, upright: whether it knows what is
     head, and which way is up.
     The network sees every I o B in one of its four quarter turns, mostly that nearest to upright; one in three as a
-    second look sees it, brought about upright before. It is taught places of near turns alone, and to be unsure of far
+    second look sees it, brought about upright before; the first looks at the canonical view where the network is for
+    that. It is taught places of near turns alone, and to be unsure of far
     ones; the method asks for all four turns and takes the surest. mirrored: every other image is.
     """
 
@@ -87,6 +89,11 @@ class DenseObjective(EquivariantObjective):
         e = NEAR.draw(int(again.sum()), unit, generator)
         pictures[again] = moved(pictures[again], torch.linalg.inv(b[again]) @ e, unit)
         b[again] = e
+        if self.network.canonical:
+            first = ~again
+            view = canonical(pictures[first, :1], unit)
+            pictures[first] = moved(pictures[first], view, unit)
+            b[first] = b[first] @ view
         squares, shift = self.network.squared(pictures)
         b = b @ shift
         turns = torch.stack([b @ quarter(k) for k in range(4)], 1)

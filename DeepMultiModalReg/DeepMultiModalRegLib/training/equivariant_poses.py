@@ -14,18 +14,23 @@ from .deformation import uniform
 @dataclass(frozen=True)
 class PoseRanges:
     """How far a pose B = shift o turn o shear o scale about the middle may go: pixels along each axis, degrees, and
-    shares; each drawn evenly, scales for each axis. The paper gives the numbers, not the order of the parts."""
+    shares; each drawn evenly, scales for each axis. The paper gives the numbers; we do not know the order of its parts.
+
+    inside: B = turn o shear o scale o shift: the shift counts in the pixels of I o B, which shows the frame's middle at
+    most that far from its own. Otherwise it counts in those of I, and a scale of a half doubles it in I o B.
+    """
 
     translation: float
     rotation: float
     shear: float
     scale: float
+    inside: bool = False
 
     def towards(self, wider: PoseRanges, share: float) -> PoseRanges:
         """These ranges at share 0, `wider` at share 1 and beyond, evenly between."""
         share = min(1.0, share)
-        pairs = zip(astuple(self), astuple(wider), strict=True)
-        return PoseRanges(*(near + (far - near) * share for near, far in pairs))
+        pairs = zip(astuple(self)[:-1], astuple(wider)[:-1], strict=True)
+        return PoseRanges(*(near + (far - near) * share for near, far in pairs), wider.inside)
 
     def draw(self, count: int, unit: float, generator: torch.Generator) -> Tensor:
         """(count, 3, 3), translations in lengths of `unit` pixels, about the lattice's middle."""
@@ -37,7 +42,8 @@ class PoseRanges:
         slant[:, 0, 1] = shear
         b = torch.eye(3).repeat(count, 1, 1)
         b[:, :2, :2] = turn @ slant @ torch.diag_embed(scale)
-        b[:, :2, 2] = uniform(-self.translation, self.translation, generator, count, 2) / unit
+        shift = uniform(-self.translation, self.translation, generator, count, 2) / unit
+        b[:, :2, 2] = (b[:, :2, :2] @ shift[:, :, None])[:, :, 0] if self.inside else shift
         return b
 
 
@@ -47,7 +53,8 @@ RANGES = {
     "D_trans": PoseRanges(54, 180, 0.1, 0.1),
     "D_shear": PoseRanges(10, 180, 0.5, 0.1),
     "D_scale": PoseRanges(10, 180, 0.1, 0.5),
-    "D1": PoseRanges(54, 180, 0.5, 0.5),
+    "D1": PoseRanges(54, 180, 0.5, 0.5, inside=True),
+    "D1-far": PoseRanges(54, 180, 0.5, 0.5),
 }
 # how slices lie before anything is trained, where their places are not to be known: roughly upright
 FOUND = PoseRanges(translation=4, rotation=8, shear=0.0, scale=0.05)
