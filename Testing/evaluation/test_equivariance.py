@@ -63,7 +63,7 @@ def test_the_tables_rows_can_be_trained():
     for row in ROWS.values():
         assert bool(row.peer) != bool(row.stages or row.begin)
         assert row.begin is None or row.begin in ROWS
-        own = DENSE_TERMS if row.head == "dense" else ()
+        own = () if row.head == "numbers" else DENSE_TERMS
         for stage in row.stages:
             assert set(WEIGHTS[stage["network"]]) <= {*TERMS, *own, "supervised", "brought"}
     assert not any("information" in WEIGHTS[ROWS[name].stages[0]["network"]] for name in ("losses", "two-grid"))
@@ -74,7 +74,7 @@ def test_the_shipped_models_row_is_the_run_of_its_configuration():
     config, stages, name = read_config(CONFIG), [], "dense-shipped"
     while name is not None:
         stages, name = ROWS[name].stages + stages, ROWS[name].begin
-    assert config["training"]["stages"] == stages and not ROWS["dense-shipped"].stages
+    assert config["training"]["stages"] == stages
     assert config["weights"] == {stage["network"]: WEIGHTS[stage["network"]] for stage in stages}
     assert config["settings"] == of_row(config, ROWS["dense-shipped"])["settings"]
 
@@ -83,7 +83,7 @@ def test_how_much_of_the_head_a_pose_leaves_in_view():
     """All of it in narrow poses, whatever they stretch; less in wide ones, and less again behind occlusions."""
     narrow, wide, covered = (
         trials(Row("", ranges=ranges, occlusion=occlusion), SLICES, UNIT, 40)
-        for ranges, occlusion in (("D0", None), ("D1", None), ("D1", "large"))
+        for ranges, occlusion in (("D0", None), ("D1-far", None), ("D1-far", "large"))
     )
     assert narrow.seen.median() > 0.95 and narrow.seen.max() < 1.02
     assert wide.seen.mean() < narrow.seen.mean() and covered.seen.mean() < wide.seen.mean()

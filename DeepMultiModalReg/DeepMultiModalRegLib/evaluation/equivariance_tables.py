@@ -189,7 +189,8 @@ R(I∘B) = B⁻¹ is the truth. In training they are found up to ±{FOUND.transl
 ±{100 * FOUND.scale:.0f} % from it, the same throughout; only the supervised rows know by how much. Warm start (ours):
 |B∘R(I∘B) - Id|² on slices as found, which tells which way is up; rows "from nothing" go without. Mat_err: Frobenius
 norm of B∘R(I∘B) - Id, translations in half images (54.5 px); the paper's unit is not known to us, so compare rows, not
-figures, across the bar. Poses are put together as shift ∘ turn ∘ shear ∘ scale (the paper's order is not known to us),
-all of them are counted; "head in view": of those that leave at least {100 * MUCH:.0f} % of the head in view. Far fewer
-iterations than a paper's; one seed. "?": not known to us.
+figures, across the bar. Poses of D0 and D1-far are shift ∘ turn ∘ shear ∘ scale; of D1 turn ∘ shear ∘ scale ∘ shift,
+where the shift counts in the posed picture's pixels and the slice's middle stays within it (which of them the paper
+means is not known to us; D1-far has the numbers of D1). All poses are counted; "head in view": of those that leave at
+least {100 * MUCH:.0f} % of the head in view. Far fewer iterations than a paper's; one seed. "?": not known to us.
 """
