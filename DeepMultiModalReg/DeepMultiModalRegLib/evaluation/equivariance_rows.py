@@ -112,7 +112,7 @@ ROWS |= {
     "dense-second": _dense("two steps", "second-dense", 1500, "D0", "dense-warm"),
     "dense-any": _dense("two steps, any look", "second-dense", 2500, "D0", looks=True),
     "dense-shipped": _dense(
-        "the shipped model: two steps, any look, mirrored too", "second-dense", 2000, "D0", "dense-any", rate=5e-4,
+        "the shipped model: two steps, any look, mirrored too", "second-dense", 1200, "D0", "dense-any", rate=5e-4,
         looks=True, mirrored=True,
     ),
     "dense-frobenius": _wide("two steps, Frobenius", 2000, "dense-any", ("1.88", "8.55"), grow=500),
