@@ -117,9 +117,9 @@ ROWS |= {
     ),
     "dense-frobenius": _wide("two steps, Frobenius", 2000, "dense-any", ("1.88", "8.55"), grow=500),
     "dense-grid": _wide("two steps, Grid", 6000, "dense-any", ("3.69", "1.32"), norm="grid", grow=500),
-    "dense-small": _wide("two steps, Grid, small occlusions", 700, "dense-grid", norm="grid", occlusion="small"),
+    "dense-small": _wide("two steps, Grid, small occlusions", 400, "dense-grid", norm="grid", occlusion="small"),
     "dense-large": _wide(
-        "two steps, Grid, large occlusions", 700, "dense-grid", ("3.79", "1.64"), norm="grid", occlusion="large"
+        "two steps, Grid, large occlusions", 400, "dense-grid", ("3.79", "1.64"), norm="grid", occlusion="large"
     ),
 }  # fmt: skip
 for _name in ("one-frobenius", "two-grid", "dense-grid"):  # the same weights, tested in other poses
