@@ -130,12 +130,13 @@ def _pictures(group: str, title: str, pairs: list[SlicePair], found: list[Found]
 
 
 def _edges(methods: dict, options: argparse.Namespace) -> None:
-    """The picture of edges, of those that translate."""
+    """Pictures of edges, of those that translate: one of BrainWeb, which may be shown, and one of newborns."""
     translators = {title: method.translator for title, method in methods.items() if method.translator is not None}
     data = data_folder(options.data)
-    if translators and (data / "test").is_dir():
-        pairs = [pair for kind in ("brainweb", "albert") for pair in slice_pairs(data, 2, source=SOURCES[kind])]
-        edge_sheet([pair.fixed.tensor[None] for pair in pairs], translators, options.out / "edges.png")
+    for kind in ("brainweb", "albert"):
+        if translators and (data / "test").is_dir():
+            slices = [pair.fixed.tensor[None] for pair in slice_pairs(data, 2, source=SOURCES[kind])]
+            edge_sheet(slices, translators, options.out / f"edges-{kind}.png")
 
 
 def _group(kind: str, turned: bool, options: argparse.Namespace) -> tuple[str, Callable[[], list[SlicePair]]]:

@@ -13,7 +13,8 @@ from ..training.field_terms import HEAD
 from ..training.preservation import edge_distance, edges
 from . import pictures
 
-ENLARGED = 3  # times
+ENLARGED = 4  # times
+DOT = 2  # pixels of an edge's mark, in the middle of its enlarged pixel
 SOURCE, OWN = (255, 60, 60), (60, 255, 60)  # red and green; yellow where both lie
 
 
@@ -40,13 +41,16 @@ def edge_sheet(slices: list[Tensor], translators: dict[str, Callable[[Tensor], T
 
 
 def _drawn(image: Tensor, source: Tensor, own: Tensor) -> np.ndarray:
-    """(rows, columns, 3) uint8, enlarged; source, own: (M, 2) rows and columns of edges, drawn as small dots."""
-    grey = (image.clamp(0, 1) * 255).byte().numpy()
+    """(rows, columns, 3) uint8, enlarged, as bright as it may be; source, own: (M, 2) rows and columns of edges, drawn
+    as small dots."""
+    bright = max(float(image.float().flatten().quantile(0.995)), 1e-6)
+    grey = ((image / bright).clamp(0, 1) * 255).byte().numpy()
     large = np.repeat(np.repeat(grey, ENLARGED, 0), ENLARGED, 1)
     picture = np.repeat(large[..., None], 3, -1)
     marked = [{tuple(point) for point in points.tolist()} for points in (source, own)]
     for row, column in marked[0] | marked[1]:
         kinds = [colour for colour, points in zip((SOURCE, OWN), marked, strict=True) if (row, column) in points]
-        middle = ENLARGED // 2
-        picture[row * ENLARGED + middle, column * ENLARGED + middle] = np.max(kinds, 0)
+        first = (ENLARGED - DOT) // 2
+        low, left = row * ENLARGED + first, column * ENLARGED + first
+        picture[low : low + DOT, left : left + DOT] = np.max(kinds, 0)
     return picture
