@@ -17,6 +17,7 @@
         pose: [[1, 0, 0, 3], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]  # rigid, fixed to moving LPS mm: the moving
                                                        # image's header is moved by its inverse before anything else
         peers: [ants-syn]                              # only these other tools, of those asked for
+      - {name: pictures, fixed: "train/ct-mr/case34/*_mr.png", moving: "train/ct-mr/case34/*_ct.png"}  # see `stacked`
 
 A list may take cases of shipped lists instead of, or before, its own:
 
@@ -51,6 +52,7 @@ FOLDER = Path(__file__).parent / "cases"
 KEYS = {"name", "group", "fixed", "moving", "labels", "warp", "mask", "landmarks", "modalities"}
 KEYS |= {"spacing", "pose", "peers"}
 TRUTH_MM = 2.0  # of the lattice that a warp is inverted on, where the images are no coarser: warps are smooth
+STACK_MM = 6.5  # between slices that are files of their own
 SEEDED = {f.name for f in fields(WarpRanges)} | {"seed"}
 
 
@@ -151,8 +153,8 @@ def load_case(described: dict, data: Path) -> Case:
         from .planar_cases import planar_case
 
         return planar_case(described, data)
-    fixed = read_image(data / described["fixed"])[0]
-    moving = _posed(read_image(data / described["moving"])[0], described.get("pose"))
+    fixed = _image(data, described["fixed"])
+    moving = _posed(_image(data, described["moving"]), described.get("pose"))
     warp, of = _warp(described.get("warp"), fixed, moving, data)
     labels = {name: _labels(entry, described.get("pose"), data) for name, entry in described.get("labels", {}).items()}
     mask = _mask(described.get("mask"), fixed, data)
@@ -184,6 +186,23 @@ def load_case(described: dict, data: Path) -> Case:
         _landmarks(described.get("landmarks"), data),
         tuple(described["modalities"]) if "modalities" in described else None,
     )
+
+
+def _image(data: Path, path: str) -> Image:
+    """The image of a file, or of all the slices that a path with a * names."""
+    return stacked(data, path) if "*" in path else read_image(data / path)[0]
+
+
+def stacked(data: Path, pattern: str) -> Image:
+    """Axial slices in files of their own, in the order of their names, as a volume of 1 x 1 mm pixels STACK_MM apart.
+
+    What the distances really are is not known of such pictures; they are those in name of test/ct-mr21."""
+    slices = [read_image(path)[0].tensor[0].float() for path in sorted(data.glob(pattern))]
+    if not slices or len({tuple(s.shape) for s in slices}) > 1:
+        raise InputError(f"No slices of one size are at {data / pattern}; check the path and the data folder.")
+    rows, columns = slices[0].shape
+    grid = Grid((columns, rows, len(slices)), (1.0, 1.0, STACK_MM), (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    return Image(torch.stack(slices)[None], grid)
 
 
 def inverse_of(warp: Transform, grid: Grid) -> Transform:
@@ -263,7 +282,7 @@ def _mask(entry: dict | str | None, fixed: Image, data: Path) -> Image | None:
         mask = read_image(data / entry)[0]
         inside = mask.with_tensor((mask.tensor > 0).to(torch.uint8))
     else:
-        image = read_image(data / entry["head"])[0]
+        image = _image(data, entry["head"])
         inside = Image(head_mask(image)[None].to(torch.uint8), image.grid)
     return _nearest(inside, fixed.grid)
 
