@@ -112,7 +112,7 @@ ROWS |= {
     "dense-second": _dense("two steps", "second-dense", 1500, "D0", "dense-warm"),
     "dense-any": _dense("two steps, any look", "second-dense", 2500, "D0", looks=True),
     "dense-shipped": _dense(
-        "the shipped model: two steps, any look, mirrored too", "second-dense", 1200, "D0", "dense-any", rate=5e-4,
+        "the shipped model: two steps, any look, mirrored too", "second-dense", 1000, "D0", "dense-any", rate=5e-4,
         looks=True, mirrored=True,
     ),
     "dense-frobenius": _wide("two steps, Frobenius", 2000, "dense-any", ("1.88", "8.55"), grow=500),
@@ -125,6 +125,11 @@ ROWS |= {
 for _name in ("one-frobenius", "two-grid", "dense-grid"):  # the same weights, tested in other poses
     _head, _title = ROWS[_name].head, ROWS[_name].title
     ROWS[f"{_name}-far"] = Row(f"{_title}; {FAR}", [], _name, ranges=FAR, head=_head)
+for _kind in ("small", "large"):
+    ROWS[f"dense-grid-{_kind}"] = Row(
+        f"two steps, Grid, dense head; {_kind} occlusions in the test alone", [], "dense-grid", ranges="D1",
+        occlusion=_kind, head="canonical",
+    )  # fmt: skip
 ROWS["dense-shipped-d1"] = Row("the shipped model of table 2", [], "dense-shipped", ranges="D1", head="dense")
 # in one run with its warm start, as training/configs/equivariant-t2-brain-2d.yaml has it
 ROWS["dense-any"].stages.insert(0, ROWS["dense-warm"].stages[0])
@@ -164,5 +169,5 @@ TABLES = {
         "two-grid-far",
         "dense-grid-far",
     ),
-    4: ("two-grid-small", "two-grid-large", "dense-small", "dense-large"),
+    4: ("two-grid-small", "two-grid-large", "dense-grid-small", "dense-grid-large", "dense-small", "dense-large"),
 }
