@@ -1,4 +1,4 @@
-"""The shipped INNReg models: their inverse is exact, they translate either way, and CT finds its MR."""
+"""The shipped INNReg models: inverted exactly, they translate either way (as the disentangled), and CT finds its MR."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from DeepMultiModalRegLib.io import read_image, read_transform
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted(path.parent.name for path in (ROOT / "models").glob("innreg-*/model.yaml"))
-T1T2 = [name for name in SHIPPED if "t1t2" in name and name.endswith("2d")]  # in 3D the same translator, slowly
+TRANSLATING = sorted(path.parent.name for path in (ROOT / "models").glob("*-t1t2-*-2d/model.yaml"))
+# both ways and by themselves; in 3D the same translators, slowly
+T1T2 = [name for name in TRANSLATING if name.startswith(("innreg", "disentangled"))]
 SAMPLE = ROOT / "Resources" / "SampleData"
 
 
