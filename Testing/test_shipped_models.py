@@ -19,6 +19,7 @@ OF_SLICES = "equivariant-t2-brain-2d"  # knows one plane of the head: tested in 
 SHIPPED = sorted({path.parent.name for path in (ROOT / "models").glob("*/model.yaml")} - {OF_SLICES})
 EXPECTED = [OF_SLICES, "equivariant-any-brain-3d", "hierarchical-t1t2-brain-2d", "hierarchical-t1t2-brain-3d"]
 EXPECTED += ["nemar-t1t2-brain-2d", "nemar-ctmr-brain-2d", "nemar-t1t2-brain-3d", "nemar-affine-t1t2-brain-3d"]
+EXPECTED += ["disentangled-t1t2-brain-2d", "disentangled-ctmr-brain-2d", "disentangled-t1t2-brain-3d"]
 EXPECTED += ["innreg-t1t2-brain-2d", "innreg-ctmr-brain-2d", "innreg-t1t2-brain-3d"]
 
 
