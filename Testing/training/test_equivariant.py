@@ -35,7 +35,7 @@ def test_the_papers_ranges():
     assert 0.5 <= stretch.min() < 0.51 and 1.49 < stretch.max() <= 1.5
 
 
-def test_in_wide_ranges_the_frames_middle_stays_in_the_picture():
+def test_in_wide_ranges_the_frames_middle_moves_no_further_than_the_range():
     """The middle of I lies at B^-1 0 in I o B: within the range, whatever the scale; without `inside` beyond it."""
     furthest = {}
     for name in ("D1", "D1-far"):

@@ -190,7 +190,7 @@ R(I∘B) = B⁻¹ is the truth. In training they are found up to ±{FOUND.transl
 |B∘R(I∘B) - Id|² on slices as found, which tells which way is up; rows "from nothing" go without. Mat_err: Frobenius
 norm of B∘R(I∘B) - Id, translations in half images (54.5 px); the paper's unit is not known to us, so compare rows, not
 figures, across the bar. Poses of D0 and D1-far are shift ∘ turn ∘ shear ∘ scale; of D1 turn ∘ shear ∘ scale ∘ shift,
-where the shift counts in the posed picture's pixels and the slice's middle stays within it (which of them the paper
-means is not known to us; D1-far has the numbers of D1). All poses are counted; "head in view": of those that leave at
+where the shift counts in the posed picture's pixels, which shows the slice's middle no further from its own (which
+of them the paper means is not known to us; D1-far has D1's numbers). All poses count; "head in view": those leaving at
 least {100 * MUCH:.0f} % of the head in view. Far fewer iterations than a paper's; one seed. "?": not known to us.
 """
