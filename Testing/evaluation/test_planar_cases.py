@@ -56,7 +56,7 @@ def test_each_table_has_the_models_of_its_dimension():
         return _serves(runner, planar, argparse.Namespace(command=command, models=models))
 
     assert served(2, True) and served(None, True) and not served(3, True)
-    assert not served(None, True, start="network"), "on slices that start knows one plane of the head"
+    assert served(None, True, start="network"), "all five methods stand in the table, this one as a start"
     assert served(3, False) and served(None, False, start="network") and not served(2, False)
     assert served(2, False, "evaluate") and served(2, False, models="a-2d"), "who asks for it gets it slice by slice"
 

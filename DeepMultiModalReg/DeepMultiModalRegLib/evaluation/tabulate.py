@@ -79,11 +79,10 @@ def _write(options: argparse.Namespace, rows: list[dict], facts: dict, results: 
 
 
 def _serves(runner: Runner, planar: bool, options: argparse.Namespace) -> bool:
-    """Whether a row belongs in the table: no volume model on slices, and no start by a network, which for slices knows
-    one plane of the head; and of a benchmark of all models none that works slice by slice on volumes, where those of
-    volumes are."""
+    """Whether a row belongs in the table: no volume model on slices; and of a benchmark of all models none that works
+    slice by slice on volumes, where those of volumes are."""
     if planar:
-        return runner.dimension in (None, 2) and runner.settings.get("start") != "network"
+        return runner.dimension in (None, 2)
     return not (options.command == "benchmark" and options.models == "all" and runner.dimension == 2)
 
 
