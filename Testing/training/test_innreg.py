@@ -78,6 +78,18 @@ def test_plain_information_takes_the_barriers_place_where_the_weights_say_so():
     assert torch.isfinite(o.loss("translator", terms))
 
 
+def test_the_barriers_threshold_rises_over_the_stage_where_the_weights_say_so():
+    o = objective()
+    o.weights = {**WEIGHTS, "translator": WEIGHTS["translator"] | {"threshold_begin": 0.01}}
+    found, b = [], batch()
+    for share in (0.0, 0.25, 0.5, 1.0):
+        o.share = share
+        found.append(o.terms("translator", b, torch.Generator().manual_seed(0))["barrier"].item())
+    assert found[0] < found[1] < found[2] == found[3]
+    o.weights = WEIGHTS
+    assert o.terms("translator", b, torch.Generator().manual_seed(0))["barrier"].item() == found[3]
+
+
 class Short(Ablation):
     """The same variants, of tiny networks and two steps a stage."""
 

@@ -65,6 +65,14 @@ def test_a_stage_changes_its_own_network_and_no_other(tmp_path):
     assert changed == {"g1"}
 
 
+def test_the_objective_is_told_how_much_of_the_stage_is_done(tmp_path):
+    t = trainer(tmp_path, {"g1": 4, "g2": 0, "g3": 0})
+    terms, shares = t.objective.terms, []
+    t.objective.terms = lambda *given: shares.append(t.objective.share) or terms(*given)
+    t.run()
+    assert shares == [0.0, 0.25, 0.5, 0.75]
+
+
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     straight = trainer(tmp_path / "a", {"g1": 6, "g2": 0, "g3": 0})
     straight.run()

@@ -26,16 +26,3 @@ def standardised(image: Tensor, radius: int = 3) -> Tensor:
     mean = local_mean(image, radius)
     variance = (local_mean(image.square(), radius) - mean.square()).clamp(min=0)
     return (image - mean) / (variance + FLAT).sqrt()
-
-
-def local_correlation(a: Tensor, b: Tensor, radius: int = 3) -> Tensor:
-    """The mean over the voxels of the squared correlation in windows about them, in [0, 1]; Avants et al. 2008.
-
-    a, b: (N, 1, *shape), grey levels in [0, 1]. Differentiable; flat windows count as no correlation.
-    """
-    a, b = a.float(), b.float()
-    mean_a, mean_b = local_mean(a, radius), local_mean(b, radius)
-    covariance = local_mean(a * b, radius) - mean_a * mean_b
-    variance_a = (local_mean(a * a, radius) - mean_a * mean_a).clamp(min=0)
-    variance_b = (local_mean(b * b, radius) - mean_b * mean_b).clamp(min=0)
-    return (covariance.square() / ((variance_a + FLAT) * (variance_b + FLAT))).mean()

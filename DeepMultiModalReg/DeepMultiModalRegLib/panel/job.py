@@ -13,7 +13,6 @@ as Slicer does; `grid` (size, spacing, origin, direction in LPS mm) as the libra
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -92,8 +91,3 @@ class Job:
     def close(self) -> None:
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def leftovers() -> list[str]:
-    """Job folders that lie in the temporary folder now."""
-    return sorted(name for name in os.listdir(tempfile.gettempdir()) if name.startswith(PREFIX))

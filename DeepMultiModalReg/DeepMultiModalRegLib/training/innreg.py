@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..losses.barrier import information_barrier
+from ..losses.barrier import information_barrier, scheduled
 from ..losses.mutual_information import mutual_information
 from ..methods.innreg import Innreg
 from ..methods.matching import rendered_velocity
@@ -25,10 +25,12 @@ BACKGROUND = 0.2  # share of a pixel of air, beside one of the head, in what a t
 class InnregObjective:
     """weights: {stage: {term: weight}} for the stages direction (which image is of which modality), translator,
     registration (the level that sees the translated image) and coarse (the levels before it, which mostly begin trained
-    and stay); `threshold` beside the terms is the barrier's, in nats."""
+    and stay); `threshold` beside the terms is the barrier's, in nats; with `threshold_begin` it rises from there over
+    the first half of the stage."""
 
     def __init__(self, method: Innreg, weights: dict[str, dict[str, float]]) -> None:
         self.method, self.weights = method, weights
+        self.share = 1.0  # of the stage that is done
         self.stages = ("direction", "coarse", "translator", "registration")
 
     @property
@@ -105,9 +107,11 @@ class InnregObjective:
     def _information(self, stage: str, seen: Tensor, fixed: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The barrier, or the information itself in the ablation whose weights name it."""
         information = mutual_information(seen.clamp(0, 1), fixed, generator=generator)
-        if "information" in self.weights[stage]:
+        weights = self.weights[stage]
+        if "information" in weights:
             return {"information": -information}
-        return {"barrier": information_barrier(information, self.weights[stage]["threshold"])}
+        threshold = scheduled(weights.get("threshold_begin", weights["threshold"]), weights["threshold"], self.share)
+        return {"barrier": information_barrier(information, threshold)}
 
     def _where(self, batch: Batch) -> Tensor:
         """The known field; between two people the one that the levels find."""

@@ -88,6 +88,7 @@ class Trainer:
             begun = time.monotonic()
             for group in optimizer.param_groups:
                 group["lr"] = rate(plan["rate"], self.step, plan.get("horizon", plan["steps"]))
+            self.objective.share = self.step / plan["steps"]  # of the stage: for what is scheduled
             values = self._step(stage, next(drawn).to(self.device), network, optimizer)
             self.step += 1
             self.seconds += time.monotonic() - begun

@@ -14,12 +14,6 @@ LONGEST = 1.0  # voxels a step may move a point: the model holds no further
 DAMPING = 1e-3  # of the mean curvature, added to every freedom's
 
 
-def affine_displacement(matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """(1, D, *shape) float32 voxels: where a (D + 1, D + 1) matrix, voxels to voxels, leads from every voxel."""
-    points = _points(shape).to(matrix)
-    return _displacement(matrix, points, shape)
-
-
 def nearest_affine(objective, matrix: Tensor) -> tuple[Tensor, list[float]]:
     """(matrix, the objective before and after each step that gained): minimises `objective` over affine displacements.
 
