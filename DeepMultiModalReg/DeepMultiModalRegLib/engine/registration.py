@@ -26,7 +26,7 @@ from .refinement.root import fitted, rooted
 from .report import displacement_in_mm, fold_percent, machine, memory, start_in_words, versions
 from .result import Result
 from .similarity import Similarity
-from .stack import brought, refined_twice, steadied
+from .stack import TWICE, brought, refined_twice, steadied
 from .stages import CancelledCheck, Progress, Stages
 from .start import NETWORK, begin, pose_base
 from .warping import warp
@@ -173,9 +173,10 @@ def _register(
             if corrects and not planar:
                 root = corrected(pair, root, body)
             rendered = _rendered(run, root.before, fixed, fills[0]) if refine_by == "ncc" else None
-            rest = refine, place, refine_by, rendered, described, tick
-            twice = better_in_planes(fixed.grid) and not planar
-            plan, more = refined_twice(pair, root, *rest) if twice else refined(pair, root, planar, *rest)
+            if better_in_planes(fixed.grid) and not planar and refine_by in TWICE:
+                plan, more = refined_twice(pair, root, refine, place, refine_by, tick)
+            else:
+                plan, more = refined(pair, root, planar, refine, place, refine_by, rendered, described, tick)
             transform = chained(root.base, plan.field)
             seen = Composite(plan.field, root.base) if isinstance(root.base, Affine) else transform
             inner = None if inner is None else chained(root.before, plan.field)

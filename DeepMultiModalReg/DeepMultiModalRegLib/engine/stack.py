@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core import Affine, DenseField, Image, split
+from ..core import Affine, DenseField, split
 from .align import align
 from .chain import chained
 from .network import Pair
 from .refine import Refined, refine
-from .refinement.described import Described
 from .refinement.root import Root
 from .report import fold_percent
 from .working import Working
 
+TWICE = ("mind", "mi")  # what compares the images themselves; with others a stack is refined as a volume alone
 STEADY_MM = 6.0  # standard deviation of the Gaussian across slices
 
 
@@ -49,24 +49,15 @@ def steadied(field: DenseField, working: Working) -> DenseField:
 
 
 def refined_twice(
-    pair: Pair,
-    root: Root,
-    steps: int,
-    device: torch.device,
-    by: str = "mind",
-    rendered: Image | None = None,
-    features: Described | None = None,
-    tick: Callable[[float], None] = lambda share: None,
+    pair: Pair, root: Root, steps: int, device: torch.device, by: str, tick: Callable[[float], None]
 ) -> tuple[Refined, list[str]]:
     """engine.refine of a stack of thick slices: as a volume, then each slice in its plane, steadied.
 
     As a volume first: what is left of the pose lies across the slices too, and neighbours hold each other. But the
     lattice of a volume is coarser than the slices are in their plane; what they show there is found by the second pass.
-    Only by what compares the images themselves (mind, mi): with others it is the first alone.
+    by: one of TWICE.
     """
-    whole, warnings = refine(pair, root, False, steps, device, by, rendered, features, lambda share: tick(share / 2))
-    if by not in ("mind", "mi"):
-        return whole, warnings
+    whole, warnings = refine(pair, root, False, steps, device, by, tick=lambda share: tick(share / 2))
     after = Root(chained(root.base, whole.field))
     planes, more = refine(pair, after, True, steps, device, by, tick=lambda share: tick(0.5 + share / 2))
     steady = steadied(planes.field, planes.working)
