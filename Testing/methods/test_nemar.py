@@ -125,6 +125,11 @@ def test_a_volume_is_rendered_whole_or_not_at_all_whatever_its_batches_of_slices
     assert result.translated.tensor.shape == fixed.tensor.shape
 
 
+def test_which_image_is_which_is_asked_only_where_something_is_rendered():
+    method, slices = nemar(), torch.rand(3, 1, 32, 32)
+    assert method.prepared(slices, slices) == {} and set(method.prepared(slices, slices, True)) == {"second"}
+
+
 @pytest.mark.parametrize("size", [2.0, 4.0])
 def test_a_velocity_hardly_folds_where_the_same_displacement_does(size):
     """The public code adds displacements to a lattice and controls no folds."""

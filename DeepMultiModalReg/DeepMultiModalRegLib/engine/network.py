@@ -170,7 +170,7 @@ def _batches(
     count = fixed.shape[0]
     displacements, translations = [], []
     with precision.autocast():
-        common = {} if rough else method.prepared(fixed.to(device), moving.to(device))
+        common = {} if rough else method.prepared(fixed.to(device), moving.to(device), translate)
     for first in range(0, count, batch):
         part = slice(first, first + batch)
         with precision.autocast():

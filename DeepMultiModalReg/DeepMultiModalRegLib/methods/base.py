@@ -34,8 +34,9 @@ class Method(nn.Module):
         """A field good enough to be refined, in less time where the method knows one."""
         return self(fixed, moving)
 
-    def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
-        """Keyword arguments of `forward` that are found once for all slices of a pair, before they go in batches."""
+    def prepared(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> dict:
+        """Keyword arguments of `forward` that are found once for all slices of a pair, before they go in batches.
+        translate: as forward's."""
         return {}
 
     def forward(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> MethodOutput:

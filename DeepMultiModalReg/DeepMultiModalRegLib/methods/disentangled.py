@@ -54,7 +54,7 @@ class Disentangled(Method):
         self.multiple = max(self.registration.multiple, 2 ** (halvings + 2))
 
     @torch.no_grad()
-    def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
+    def prepared(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> dict:
         """One answer for all slices: those that show most give it."""
         if fixed.shape[0] == 1:  # forward finds it as it goes
             return {}

@@ -60,7 +60,7 @@ class Innreg(Method):
         self.multiple = self.registration.multiple
 
     @torch.no_grad()
-    def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
+    def prepared(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> dict:
         """One answer for all slices: those that show most give it."""
         if fixed.shape[0] == 1 or self.translator is None:  # forward finds it as it goes, or need not
             return {}

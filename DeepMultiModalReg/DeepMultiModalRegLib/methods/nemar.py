@@ -60,9 +60,11 @@ class Nemar(Method):
         return self.kind == "affine"
 
     @torch.no_grad()
-    def prepared(self, fixed: Tensor, moving: Tensor) -> dict:
-        """One answer for all slices: those that show most give it."""
-        return {} if fixed.shape[0] == 1 else {"second": judged(self.sorter, self.registration, fixed, moving)}
+    def prepared(self, fixed: Tensor, moving: Tensor, translate: bool = False) -> dict:
+        """One answer for all slices: those that show most give it. Only T asks for it."""
+        if fixed.shape[0] == 1 or not translate:
+            return {}
+        return {"second": judged(self.sorter, self.registration, fixed, moving)}
 
     def forward(
         self, fixed: Tensor, moving: Tensor, translate: bool = False, second: bool | None = None
