@@ -70,13 +70,11 @@ def test_the_tables_rows_can_be_trained():
 
 
 def test_the_shipped_models_row_is_the_run_of_its_configuration():
-    """Stage for stage and weight for weight: what the row and those it begins with train is the command's."""
-    config, stages, name = read_config(CONFIG), [], "dense-shipped"
-    while name is not None:
-        stages, name = ROWS[name].stages + stages, ROWS[name].begin
-    assert config["training"]["stages"] == stages
-    assert config["weights"] == {stage["network"]: WEIGHTS[stage["network"]] for stage in stages}
+    config = read_config(CONFIG)
+    assert config["training"]["stages"] == ROWS["dense-shipped"].stages and ROWS["dense-shipped"].begin is None
+    assert all(WEIGHTS[name] == weights for name, weights in config["weights"].items())
     assert config["settings"] == of_row(config, ROWS["dense-shipped"])["settings"]
+    assert ROWS["dense-warm"].stages == ROWS["dense-shipped"].stages[:1]
 
 
 def test_how_much_of_the_head_a_pose_leaves_in_view():
@@ -90,3 +88,15 @@ def test_how_much_of_the_head_a_pose_leaves_in_view():
     assert (wide.seen < MUCH).any() and wide.images.shape == (40, 1, *SLICE_SHAPE)
     assert torch.equal(wide.b, covered.b)
     assert torch.equal(wide.some(4).b, wide.b[[0, 13, 26, 39]])
+
+
+def test_on_a_picture_that_is_large_enough_nothing_is_cut_off():
+    """The same poses, all of the head in view; what is covered is covered on the slice."""
+    slices = Slices(torch.nn.functional.pad(pear()[:, 0][None], (31, 31, 38, 38)), ("t1",), ["pear"])
+    plain, cut, covered = (
+        trials(Row("", ranges="D1", occlusion=occlusion, whole=whole), SliceSet(pear(), slices, slices), 54.5, 40)
+        for occlusion, whole in ((None, True), (None, False), ("large", True))
+    )
+    assert torch.equal(plain.b, cut.b) and plain.images.shape[2:] == (327, 273) and cut.images.shape[2:] == (109, 91)
+    assert plain.seen.min() > 0.9 > cut.seen.min() and covered.seen.mean() < 0.9 * plain.seen.mean()
+    assert 0 < (cut.seen >= MUCH).sum() < 40

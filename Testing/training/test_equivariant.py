@@ -9,16 +9,20 @@ import torch
 from slice_training import assert_a_stop_changes_nothing, before_and_after, slice_trainer
 from slices import SLICE_SHAPE as SHAPE
 from slices import pear
+from torch.nn import functional as F
 
+from DeepMultiModalRegLib.core import Grid, Image
+from DeepMultiModalRegLib.io import write_image
 from DeepMultiModalRegLib.methods import build
+from DeepMultiModalRegLib.networks.canonical import moments
 from DeepMultiModalRegLib.networks.posing import moved
 from DeepMultiModalRegLib.training.deformation import middle_points
-from DeepMultiModalRegLib.training.equivariant import TERMS, EquivariantObjective, brought_to_template
+from DeepMultiModalRegLib.training.equivariant import TERMS, EquivariantObjective, template_poses
 from DeepMultiModalRegLib.training.equivariant_dense import TERMS as DENSE_TERMS
 from DeepMultiModalRegLib.training.equivariant_looks import random_looks
 from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges, occluded
 from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
-from DeepMultiModalRegLib.training.equivariant_slices import Frame
+from DeepMultiModalRegLib.training.equivariant_slices import Frame, real_slices, spread_of
 from DeepMultiModalRegLib.training.train import read_config
 
 SETTINGS = {"shape": SHAPE, "widths": [4, 8, 8]}
@@ -100,6 +104,23 @@ def test_a_held_answer_carries_no_gradient():
         assert bool(answers.grad[3:].abs().sum() > 0) == (not held)
 
 
+def test_a_stage_ends_with_the_running_average_of_its_weights(tmp_path):
+    """A decay of one keeps the weights after the first step, whatever the others do; a stop does not change that."""
+    weights = {"equivariance": 1.0, "reference": 1.0}
+    first, plain, averaged = (
+        trainer(tmp_path / name, steps, weights, **more)
+        for name, steps, more in (("a", 1, {}), ("b", 4, {}), ("c", 4, {"average": 1.0}))
+    )
+    # of the four steps' plan the first has the rate of its own: the same for both
+    first.stages[0]["steps"] = 4
+    assert not first.run(seconds=0) and plain.run() and not averaged.run(seconds=0)
+    again = trainer(tmp_path / "c", 4, weights, average=1.0)
+    again.resume()
+    assert again.run()
+    last = [torch.cat([p.flatten() for p in run.method.parameters()]) for run in (first, plain, again)]
+    assert torch.equal(last[0], last[2]) and not torch.equal(last[0], last[1])
+
+
 def test_ranges_grow_evenly():
     half = RANGES["D0"].towards(RANGES["D1"], 0.5)
     assert (half.translation, half.rotation, round(half.shear, 6)) == (32, 180, 0.3)
@@ -122,13 +143,16 @@ def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path):
     assert_a_stop_changes_nothing(lambda name: trainer(tmp_path / name, 12, weights))
 
 
-def test_the_second_step_trains_on_slices_brought_to_the_template(tmp_path):
+def test_the_second_step_trains_on_slices_brought_to_the_template(tmp_path, monkeypatch):
     run = trainer(tmp_path, 1, {"template": 1.0, "brought": 1.0}, pose="D1", norm="grid", occlusion="small")
     torch.nn.init.normal_(run.method.regressor.head.weight, 0, 0.02)
-    expected = brought_to_template(run.method, run.found)
+    expected, seen = template_poses(run.method, run.found), []
+    terms = EquivariantObjective.terms
+    monkeypatch.setattr(EquivariantObjective, "terms", lambda s, x, g: seen.append(x) or terms(s, x, g))
     run.run(seconds=0)
-    placed = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["placed"]
-    assert torch.equal(placed, expected) and not torch.equal(placed, run.found)
+    assert torch.equal(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["brought"], expected)
+    brought = moved(run.found, expected, run.method.unit)
+    assert all(any(torch.equal(x, y) for y in brought) for x in seen[0]) and not torch.equal(brought, run.found)
 
 
 def test_only_the_supervised_loss_knows_where_slices_lie(tmp_path, monkeypatch):
@@ -175,3 +199,36 @@ def test_the_shipped_configuration_can_be_trained():
     for kept in config["held_out"]:  # a subject is on one side only
         used = next(s for s in config["sources"] if s["group"] == kept["group"])
         assert set(kept["only"]) == set(used["exclude"])
+
+
+def test_real_slices_are_seen_as_they_were_found_in_the_share_asked_for(tmp_path, monkeypatch):
+    seen = []
+    terms = EquivariantObjective.terms
+    monkeypatch.setattr(EquivariantObjective, "terms", lambda s, x, g: seen.append(x) or terms(s, x, g))
+    run = trainer(tmp_path, 40, {"template": 1.0}, batch=12, real=0.25)
+    run.real = pear(3.0)
+    run.run()
+    drawn = torch.cat(seen)
+    real = torch.tensor([torch.equal(x, run.real[0]) for x in drawn])
+    assert 0.15 < real.float().mean() < 0.35
+    assert all(any(torch.equal(x, y) for y in run.found) for x in drawn[~real])
+
+
+def test_a_real_slice_gets_the_references_middle_and_size_and_keeps_its_turn(tmp_path):
+    line = torch.arange(128.0) - 63.5
+    j, i = line[:, None] - 9, line[None] + 14
+    turn = math.radians(7)
+    u, v = i * math.cos(turn) + j * math.sin(turn), j * math.cos(turn) - i * math.sin(turn)
+    head = 0.6 * ((u / 30).square() + (v / 40).square() < 1).float()
+    for number in range(10):
+        picture = Image((255 * head).to(torch.uint8)[None], Grid.regular((128, 128), 1.0))
+        write_image(picture, tmp_path / f"p{number}.png")
+    source = {"group": "x", "slices": tmp_path.name, "images": {"t2": "p*.png"}, "spacing": 1.0, "part": [0.3, 0.5]}
+    wide = F.interpolate(pear(), scale_factor=2.0)
+    out = real_slices(source, tmp_path.parent, wide[0], 2.0)
+    assert out.shape == (2, *wide.shape[2:])
+    middles, sizes = zip(*(spread_of(x) for x in (out[:1, None], wide)), strict=True)
+    assert (middles[0] - torch.tensor([0.0, 0.0])).abs().max() < 0.3 and abs(sizes[0] / sizes[1] - 1) < 0.05
+    covariance = moments(out[:1, None], 1.0)[1][0]
+    angle = 0.5 * math.degrees(math.atan2(2 * covariance[0, 1], covariance[0, 0] - covariance[1, 1]))
+    assert abs(abs(angle) - 83) < 3

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..training.train import read_config
+
 LOSSES = {"equivariance": 1.0, "reference": 1.0, "size": 1.0, "anisotropy": 1.0}
 GENTLE = {**LOSSES, "anisotropy": 0.1}  # its slope is steep where an answer is wrong: for a start that is not
-PLACES = {"places": 1.0, "sureness": 0.1, "head": 0.1, "upright": 0.2}
+SHIPPED = read_config("equivariant-t2-brain-2d")  # the dense head's training is the shipped model's
+STAGES = SHIPPED["training"]["stages"]
 WEIGHTS = {
     "warm": {"template": 1.0},  # on slices as they are found, roughly upright: which way is up
     "losses": LOSSES,
@@ -15,17 +18,14 @@ WEIGHTS = {
     "mi": {"information": 1.0, "size": 1.0, "anisotropy": 0.1},
     "supervised": {"template": 1.0, "supervised": 1.0},
     "second": {"template": 1.0, "brought": 1.0},
-    # of the dense head: the same equations, asked of every block of pixels as well
-    "warm-dense": PLACES,
-    "losses-dense": {**PLACES, **{name: 0.1 * weight for name, weight in GENTLE.items()}},
-    "supervised-dense": {**PLACES, "template": 0.1, "supervised": 1.0},
-    "second-dense": {**PLACES, "template": 0.1, "brought": 1.0},
-    "wide-dense": {**PLACES, "template": 0.02, "upright": 0.5, "brought": 1.0},  # steep where little of a head is seen
 }
+WEIGHTS |= SHIPPED["weights"]
+WEIGHTS["supervised-dense"] = {
+    name: weight for name, weight in WEIGHTS["second-dense"].items() if name != "brought"
+} | {"supervised": 1.0}
 NETWORKS = {  # settings of methods/equivariant.py, but for the shape
     "numbers": {"widths": [8, 16, 32, 64, 128, 256]},
-    "dense": {"widths": [32, 64, 128], "head": "dense"},
-    "canonical": {"widths": [32, 64, 128], "head": "dense", "canonical": True},
+    "dense": {name: value for name, value in SHIPPED["settings"].items() if name != "shape"},
 }
 FAR = "D1-far"
 FLIRT = ("2.58 (FLIRT)", "98 (FLIRT)")  # with mutual information
@@ -37,7 +37,8 @@ class Row:
     """title: as printed. stages: of training/equivariant_run.py. begin: the row whose weights it begins with, trained
     before; with no stages of its own the row is that one, tested elsewhere. paper: (Mat_err, % wrong by over 45
     degrees) as far as they are known to us. peer: of evaluation/peers.py, or "affine" for the engine's own, in the
-    place of a network. ranges, occlusion: of the test. head: of methods/equivariant.py."""
+    place of a network. ranges, occlusion: of the test. head: of methods/equivariant.py. whole: whether the test's
+    pictures are large enough for the whole head in every pose."""
 
     title: str
     stages: list[dict] = field(default_factory=list)
@@ -47,21 +48,11 @@ class Row:
     ranges: str = "D0"
     occlusion: str | None = None
     head: str = "numbers"
+    whole: bool = False
 
 
 def _one(weights: str, steps: int, pose: str, **more) -> list[dict]:
     return [{"network": weights, "steps": steps, "rate": 5e-4, "batch": 24, "pose": pose} | more]
-
-
-def _dense(title: str, weights: str, steps: int, pose: str, begin: str | None = None, paper=UNKNOWN, **more) -> Row:
-    stages = _one(weights, steps, pose, **{"rate": 1e-3} | more)
-    return Row(f"{title}, dense head", stages, begin, paper, None, pose, None, "dense")
-
-
-def _wide(title: str, steps: int, begin: str, paper=UNKNOWN, **more) -> Row:
-    """The second step on D1 with canonical views. occlusion: of the training and the test."""
-    stages = _one("wide-dense", steps, "D1", **{"rate": 1e-3, "batch": 12, "mirrored": True} | more)
-    return Row(f"{title}, dense head", stages, begin, paper, None, "D1", more.get("occlusion"), "canonical")
 
 
 def _next(weights: str, rate: float) -> list[dict]:
@@ -103,36 +94,42 @@ for _kind, _paper in (("small", UNKNOWN), ("large", ("3.79", "1.64"))):
         "two-grid-more", _paper, None, "D1", _kind,
     )  # fmt: skip
 
+TOLD = STAGES[-1] | {"network": "supervised-dense", "steps": 1500, "rate": 3e-4}
+TOLD.pop("real")  # where they lie is not known
 ROWS |= {
-    "dense-warm": _dense("warm start alone", "warm-dense", 1000, "D0"),
-    "dense-losses": _dense(
-        "their losses", "losses-dense", 500, "D0", "dense-warm", ("0.45 ± 0.27", "0"), batch=36, held=True
+    "dense-warm": Row("warm start alone, dense head", STAGES[:1], head="dense"),
+    "dense-shipped": Row("two steps, Grid, any look, dense head (the shipped model)", STAGES, head="dense"),
+    "dense-supervised": Row(
+        "the same, told the true places from there", [TOLD], "dense-shipped", ("0.32", "?"), head="dense"
     ),
-    "dense-supervised": _dense("supervised", "supervised-dense", 2000, "D0", None, ("0.32", "?")),
-    "dense-second": _dense("two steps", "second-dense", 1500, "D0", "dense-warm"),
-    "dense-shipped": _dense("the shipped model: both steps, any look", "second-dense", 2500, "D0", looks=True),
-    "dense-mirrored": _dense(
-        "two steps, any look, mirrored too", "second-dense", 1000, "D0", "dense-shipped", rate=5e-4,
-        looks=True, mirrored=True,
+}
+
+
+def _elsewhere(
+    begin: str, title: str, paper=UNKNOWN, ranges: str = "D1", occlusion: str | None = None, whole: bool = False
+) -> Row:
+    """The same weights as another row's, tested elsewhere."""
+    return Row(title, [], begin, paper, None, ranges, occlusion, ROWS[begin].head, whole)
+
+
+def _shipped(test: str, paper=UNKNOWN, **more) -> Row:
+    return _elsewhere("dense-shipped", f"the shipped model{test}", paper, **more)
+
+
+ROWS |= {
+    "one-frobenius-far": _elsewhere("one-frobenius", f"one step, Frobenius; {FAR}", ranges=FAR),
+    "two-grid-far": _elsewhere("two-grid", f"two steps, Grid; {FAR}", ranges=FAR),
+    "dense-d1": _shipped("", ("3.69", "1.32")),
+    "dense-supervised-d1": _elsewhere("dense-supervised", "the same, told the true places from there"),
+    "dense-d1-far": _shipped(f"; {FAR}", ranges=FAR),
+    "dense-d1-whole": _shipped("; nothing cut off", ("3.69", "1.32"), whole=True),
+    "dense-small": _shipped(", small occlusions", occlusion="small"),
+    "dense-large": _shipped(", large occlusions", ("3.79", "1.64"), occlusion="large"),
+    "dense-small-whole": _shipped(", small occlusions; nothing cut off", occlusion="small", whole=True),
+    "dense-large-whole": _shipped(
+        ", large occlusions; nothing cut off", ("3.79", "1.64"), occlusion="large", whole=True
     ),
-    "dense-frobenius": _wide("two steps, Frobenius", 2000, "dense-shipped", ("1.88", "8.55"), grow=500),
-    "dense-grid": _wide("two steps, Grid", 6000, "dense-shipped", ("3.69", "1.32"), norm="grid", grow=500),
-    "dense-small": _wide("two steps, Grid, small occlusions", 400, "dense-grid", norm="grid", occlusion="small"),
-    "dense-large": _wide(
-        "two steps, Grid, large occlusions", 400, "dense-grid", ("3.79", "1.64"), norm="grid", occlusion="large"
-    ),
-}  # fmt: skip
-for _name in ("one-frobenius", "two-grid", "dense-grid"):  # the same weights, tested in other poses
-    _head, _title = ROWS[_name].head, ROWS[_name].title
-    ROWS[f"{_name}-far"] = Row(f"{_title}; {FAR}", [], _name, ranges=FAR, head=_head)
-for _kind in ("small", "large"):
-    ROWS[f"dense-grid-{_kind}"] = Row(
-        f"two steps, Grid, dense head; {_kind} occlusions in the test alone", [], "dense-grid", ranges="D1",
-        occlusion=_kind, head="canonical",
-    )  # fmt: skip
-ROWS["dense-shipped-d1"] = Row("the shipped model of table 2", [], "dense-shipped", ranges="D1", head="dense")
-# in one run with its warm start, as training/configs/equivariant-t2-brain-2d.yaml has it
-ROWS["dense-shipped"].stages.insert(0, ROWS["dense-warm"].stages[0])
+}
 
 TABLES = {
     2: (
@@ -146,10 +143,7 @@ TABLES = {
         "looks",
         "looks-more",
         "dense-warm",
-        "dense-losses",
-        "dense-second",
         "dense-shipped",
-        "dense-mirrored",
         "dense-supervised",
         "affine",
         "ants",
@@ -162,12 +156,12 @@ TABLES = {
         "two-grid",
         "two-grid-more",
         "supervised-d1",
-        "dense-frobenius",
-        "dense-grid",
-        "dense-shipped-d1",
+        "dense-d1",
+        "dense-supervised-d1",
+        "dense-d1-whole",
         "one-frobenius-far",
         "two-grid-far",
-        "dense-grid-far",
+        "dense-d1-far",
     ),
-    4: ("two-grid-small", "two-grid-large", "dense-grid-small", "dense-grid-large", "dense-small", "dense-large"),
+    4: ("two-grid-small", "two-grid-large", "dense-small", "dense-large", "dense-small-whole", "dense-large-whole"),
 }

@@ -15,7 +15,7 @@ from ..networks.dense_regressor import DenseRegressor
 from ..networks.regressor import Regressor, homogeneous
 from ..networks.warp import identity
 from .base import Method, MethodOutput
-from .equivariant_looks import find
+from .equivariant_turns import find_turn
 
 HEADS = ("numbers", "dense")
 
@@ -26,8 +26,8 @@ class Equivariant(Method):
     shape: (J, I) of the lattice it was trained on. Other lattices of the same spacing are cut or filled up with
     background about their middle. widths: channels of the network's layers. head: "numbers", the published regressor of
     a matrix's numbers; "dense", every block of pixels says where it lies in the template and the matrix is the one that
-    fits best (networks.dense_regressor). canonical: of the dense head, whether it first looks at the image's canonical
-    view (networks.canonical), for wide ranges of poses.
+    fits best (networks.dense_regressor, methods.equivariant_turns). depth: of the dense head, residual blocks at its
+    deepest level.
     """
 
     multiple = 1
@@ -39,7 +39,7 @@ class Equivariant(Method):
         shape: tuple[int, ...] = (109, 91),
         widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256),
         head: str = "numbers",
-        canonical: bool = False,
+        depth: int = 2,
     ) -> None:
         super().__init__()
         if head not in HEADS:
@@ -51,7 +51,7 @@ class Equivariant(Method):
         self.unit = max(shape) / 2  # pixels of the length that the network's matrices call 1
         self.dense = head == "dense"
         if self.dense:
-            self.regressor: nn.Module = DenseRegressor(tuple(widths), self.shape, self.unit, canonical=canonical)
+            self.regressor: nn.Module = DenseRegressor(tuple(widths), self.unit, depth)
         else:
             self.regressor = Regressor(dimension, dimension * (dimension + 1), tuple(widths), self.shape)
 
@@ -81,15 +81,17 @@ class Equivariant(Method):
         components I, J(, K). float32.
         """
         inside, offset = fitted(image, self.shape)
-        matrices = self.regress(inside).clone()
+        frame = fitted(torch.ones_like(image[:, :1]), self.shape)[0]
+        matrices = self.regress(inside, frame=frame).clone()
         matrices[:, :-1, -1] = matrices[:, :-1, -1] * self.unit + offset
         return matrices
 
-    def regress(self, image: Tensor, upright: bool = False) -> Tensor:
+    def regress(self, image: Tensor, upright: bool = False, frame: Tensor | None = None) -> Tensor:
         """R as it is trained: images (N, 1, *self.shape) to matrices whose translations count `unit` pixels as 1.
-        upright: the images are known to lie nearly as the template does, so that no canonical view is needed."""
+        upright: the images are known to lie nearly as the template does, so that no canonical view is needed. frame: 1
+        where an image was taken, 0 where it was filled up; everywhere, unless it is given."""
         if self.dense:
-            return find(self.regressor, image, upright)
+            return find_turn(self.regressor, image, torch.ones_like(image) if frame is None else frame, upright)
         return homogeneous(self.regressor(image), self.dimension)
 
 

@@ -31,8 +31,8 @@ class Locator(nn.Module):
     """A U-Net whose deepest level sees the whole image, with an answer for each block of voxels.
 
     widths: channels of each level, finest first; depth: residual blocks at the deepest level; block: voxels along a
-    side of what gets one answer (2: half the resolution).
-    forward: (N, 1, *shape), intensities in [0, 1], shape a multiple of block * 2**(len(widths) - 1), to
+    side of what gets one answer (2: half the resolution); inputs: channels.
+    forward: (N, inputs, *shape), intensities in [0, 1], shape a multiple of block * 2**(len(widths) - 1), to
     (N, 5, *shape / block): the coordinates, the logarithm of their expected error, the logit of lying in the head, and
     in a plane that of being seen about upright.
     """
@@ -40,12 +40,18 @@ class Locator(nn.Module):
     OUTPUTS = 5
 
     def __init__(
-        self, widths: tuple[int, ...] = (24, 48, 96, 160), depth: int = 3, dimension: int = 3, block: int = 2
+        self,
+        widths: tuple[int, ...] = (24, 48, 96, 160),
+        depth: int = 3,
+        dimension: int = 3,
+        block: int = 2,
+        inputs: int = 1,
     ) -> None:
         super().__init__()
+        self.half_bottom = dimension == 2
         convolution = CONVOLUTION[dimension]
         levels = list(zip(widths, widths[1:], strict=False))
-        self.stem = convolution(1, widths[0], 2 * block, block, block // 2)
+        self.stem = convolution(inputs, widths[0], 2 * block, block, block // 2)
         self.encoder = nn.ModuleList([Residual(widths[0], widths[0], dimension)])
         self.down = nn.ModuleList()
         for a, b in levels:
@@ -66,8 +72,8 @@ class Locator(nn.Module):
             y = encode(down(y))
         levels.append(y)
         # oneDNN 3's bfloat16 gradients of a convolution on 2x2x2 voxels are wrong, and not finite now and then
-        with torch.autocast(x.device.type, enabled=False):
-            y = self.bottom(self.encoder[-1](self.down[-1](y.float())))
+        with torch.autocast(x.device.type, enabled=self.half_bottom and torch.is_autocast_enabled(x.device.type)):
+            y = self.bottom(self.encoder[-1](self.down[-1](y if self.half_bottom else y.float())))
         for up, decode in zip(reversed(self.up), reversed(self.decoder), strict=True):
             y = decode(F.interpolate(up(y), scale_factor=2, mode="nearest") + levels.pop())
         return self.head(y)

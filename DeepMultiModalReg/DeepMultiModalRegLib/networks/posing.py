@@ -8,12 +8,19 @@ from torch.nn import functional as F
 
 
 def moved(images: Tensor, matrices: Tensor, unit: float) -> Tensor:
-    """I o B: images (N, C, *shape) read at B(x), zero outside; B (N, 3, 3) about the lattice's middle, components I, J,
-    in lengths of `unit` pixels. In float32 whatever the autocast says, as networks.warp.warp."""
+    """I o B on the images' own lattice; as read_at."""
+    return read_at(images, matrices, unit, tuple(images.shape[2:]), 1.0)
+
+
+def read_at(images: Tensor, matrices: Tensor, unit: float, shape: tuple[int, int], pixel: float) -> Tensor:
+    """I o B, (N, C, *shape): images (N, C, *any) read at B(x), zero outside; B (N, 3, 3), components I, J, in lengths
+    of `unit` pixels of the images, about the middles of both lattices. pixel: width of the new ones in the images'.
+    In float32 whatever the autocast says, as networks.warp.warp."""
     with torch.autocast(images.device.type, enabled=False):
-        half = matrices.new_tensor(images.shape[:1:-1]) / 2
+        there = matrices.new_tensor(images.shape[:1:-1]) / 2 / unit
+        here = matrices.new_tensor(shape[::-1]) * pixel / 2 / unit
         theta = matrices[:, :2].clone()
-        theta[:, :, :2] = theta[:, :, :2] * half / half[:, None]
-        theta[:, :, 2] = theta[:, :, 2] * unit / half
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        theta[:, :, :2] = theta[:, :, :2] * here / there[:, None]
+        theta[:, :, 2] = theta[:, :, 2] / there
+        grid = F.affine_grid(theta, [*images.shape[:2], *shape], align_corners=False)
         return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)

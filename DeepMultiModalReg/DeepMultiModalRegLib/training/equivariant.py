@@ -100,11 +100,11 @@ def corners(method: Equivariant) -> Tensor:
 
 
 @torch.no_grad()
-def brought_to_template(method: Equivariant, images: Tensor, batch: int = 64) -> Tensor:
-    """I o R(I) of images (N, 1, *shape), nearly upright: where the method, as it is now, thinks the template's frame
-    lies."""
+def template_poses(method: Equivariant, images: Tensor, batch: int = 64) -> Tensor:
+    """R (N, 3, 3) of images (N, 1, *shape), nearly upright: where the method, as it is now, thinks the template's frame
+    lies. I o R(I) are the images brought to the template, the published second step's."""
     was = method.training
     method.eval()
-    parts = [moved(part, method.regress(part, upright=True), method.unit) for part in images.split(batch)]
+    parts = [method.regress(part, upright=True) for part in images.split(batch)]
     method.train(was)
     return torch.cat(parts)

@@ -1,4 +1,5 @@
-"""The equivariant method's objective for a dense head: the published equations, asked of every block of pixels too."""
+"""The equivariant method's objective for a dense head: the published equation, asked of every block of pixels too, and
+four turns of a slice that compete, as they do in use."""
 
 from __future__ import annotations
 
@@ -8,110 +9,131 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..losses import equivariance as losses
 from ..methods.equivariant import Equivariant
+from ..methods.equivariant_turns import turned_squares, upright_squares
 from ..networks.canonical import canonical
-from ..networks.dense_regressor import BLOCK, DenseRegressor, Places, quarter
+from ..networks.dense_regressor import BLOCK, DenseRegressor, Places
 from ..networks.posing import moved
 from .equivariant import EquivariantObjective
 from .equivariant_looks import INSIDE, random_looks
-from .equivariant_poses import PoseRanges, occluded
+from .equivariant_poses import D0, PoseRanges, occluded
 
-TERMS = ("places", "sureness", "head", "upright")
+TERMS = ("places", "sureness", "head", "upright", "turn")
 KNOWN = 65.0  # degrees of turn up to which places are taught: beyond, a quarter turn of the square is the better view
 FEW = 4.0  # blocks of head: an image that shows less counts less
-SECOND = 3  # one view in so many is a second look
 UPRIGHT = (45.0, 90.0)  # degrees of turn below which a view is upright, and beyond which it is not
+SECOND = 3  # one right second look in so many is at a random near pose
 NEAR = PoseRanges(translation=8, rotation=20, shear=0.15, scale=0.15)  # what the first look leaves
-VIEWS = (0.5, 0.7)  # below the first of them a view in the best quarter turn, below the second in the next best
+LOOKS = 0.5  # share of slices that are shown with another look, where that is asked for
+SOFT = 20.0  # degrees around an eighth turn within which two quarter turns share the truth
+APART = 20.0  # degrees by which one of two second looks must be nearer to upright to count as the right one
 
 
 class DenseObjective(EquivariantObjective):
-    """As EquivariantObjective, of a method with the head "dense", and with the terms places, sureness, head, upright.
+    """As EquivariantObjective, of a method with the head "dense"; of the published terms it knows template alone.
 
-    places: how far every block's place in the template is from where the equation in force has it: at B x for an image
-    that lies in the template's frame (template, reference), at R(I)^-1 B x, R(I) held, where B R(I o B) has to come to
-    R(I) (equivariance). sureness: how well the network knows that distance. head, upright: whether it knows what is
-    head, and which way is up.
-    The network sees every I o B in one of its four quarter turns, mostly that nearest to upright; one in three as a
-    second look sees it, brought about upright before; the first looks at the canonical view where the network is for
-    that. It is taught places of near turns alone, and to be unsure of far
-    ones; the method asks for all four turns and takes the surest. mirrored: every other image is.
+    Every slice is looked at as methods/equivariant_turns.py does: in four quarter turns of its canonical view, then as
+    two of the answers, the right turn's and one wrong one that the network believes, bring it upright; every third
+    right one is a random near pose instead. Shown what its own wrong answers make of a head, the network learns what is
+    wrong with them.
+
+    places: how far every block's place in the template is from B x, taught of near turns alone. sureness: how well the
+    network knows that distance. head, upright: whether it knows what is head, and which way is up. turn: cross-entropy
+    of the four first looks' words for being upright, and of the two second looks'. template: the published
+    |B R(I o B) - Id| of the looks that are not turned far.
+    near: share of slices whose pose is drawn from D0 instead of the stage's ranges. mirrored: every other image is.
     """
 
-    def __init__(self, method: Equivariant, weights: dict[str, float], *others, mirrored: bool = False, **more) -> None:
+    def __init__(
+        self,
+        method: Equivariant,
+        weights: dict[str, float],
+        *others,
+        mirrored: bool = False,
+        near: float = 0.0,
+        **more,
+    ) -> None:
         self.own = {name: weight for name, weight in weights.items() if name in TERMS}
-        super().__init__(method, {name: w for name, w in weights.items() if name not in TERMS}, *others, **more)
+        published = {name: weight for name, weight in weights.items() if name not in TERMS}
+        if unknown := set(published) - {"template"}:
+            raise ValueError(f"The terms {sorted(unknown)} are not among {', '.join((*TERMS, 'template'))}.")
+        super().__init__(method, published, *others, **more)
         assert isinstance(method.regressor, DenseRegressor)
-        self.network, self.mirrored = method.regressor, mirrored
+        self.network, self.mirrored, self.near = method.regressor, mirrored, near
 
-    def terms(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """images: (N, 1, *shape) slices in the place where they were found."""
-        count, wanted = len(images), self.weights
-        with torch.autocast(images.device.type, enabled=False):  # half precision is for the network alone
-            views = [self._views(images, generator)]
-            if "reference" in wanted:
-                chosen = self.references[torch.randint(len(self.references), (count,), generator=generator)]
-                views.append(self._views(chosen, generator))
-        squares, b, heads = (torch.cat(part) for part in zip(*views, strict=True))
-        plain, shift = self.network.squared(images if "equivariance" in wanted else images[:0])
-        said = self.network.places(torch.cat([squares, plain]))
-        with torch.autocast(images.device.type, enabled=False):
-            answers = torch.linalg.inv(self.network.maps(said)[0])
-            plain = shift @ answers[len(b) :]
-            target = b
-            if "equivariance" in wanted:
-                target = torch.cat([torch.linalg.inv(plain.detach()) @ b[:count], b[count:]])
-            known = turned(target) < KNOWN
-            near, ref = known[:count], known[count:]
-            terms = {}
-            if near.any() and (ref.any() or not len(ref)):
-                parts = [answers[:count][near], *([plain[near]] if len(plain) else []), answers[count : len(b)][ref]]
-                terms = self._terms(images[near], b[:count][near], parts, b[count:][ref], generator)
-            said = Places(*(field[: len(b)] for field in (said.coordinates, said.spread, said.head, said.upright)))
-            found = dense_terms(said, self.network.points, target, heads)
-        return terms | {name: value for name, value in found.items() if name in self.own}
+    def images_per_slice(self) -> int:
+        return 6
 
     def loss(self, terms: dict[str, Tensor]) -> Tensor:
         weights = self.weights | self.own
         return sum(weights[name] * value for name, value in terms.items())
 
-    def _views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Squares (N, 1, side, side) of I o B, occluded; B of each, a square's point to the image's, in the method's
-        unit; and the share of head of its blocks (N, M), covered or not."""
+    def terms(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """images: (N, 1, *shape) slices in the place where they were found."""
+        count, unit = len(images), self.method.unit
+        with torch.autocast(images.device.type, enabled=False):  # half precision is for the network alone
+            pictures, b = self._pictures(images, generator)
+            squares, places = turned_squares(self.network, pictures, canonical(pictures[:, :1], unit))
+            first, targets = squares.flatten(0, 1), (b @ places).flatten(0, 1)
+        said = [self.network.places(first[:, :2])]
+        with torch.autocast(images.device.type, enabled=False):
+            found = [self.network.maps(said[0])]
+            answers = places @ torch.linalg.inv(found[0].detach()).reshape(4, count, 3, 3)
+            angles, words = turned(targets).reshape(4, count), said[0].upright.reshape(4, count)
+            chosen = self._second(answers, angles, words.detach(), b, generator)
+            second, later = upright_squares(self.network, pictures.repeat(2, 1, 1, 1), chosen)
+        said.append(self.network.places(second[:, :2]))
+        with torch.autocast(images.device.type, enabled=False):
+            later = b.repeat(2, 1, 1) @ later
+            targets = torch.cat([targets, later])
+            found.append(self.network.maps(said[1]))
+            whole = Places(*(torch.cat([getattr(s, name) for s in said]) for name in Places.__dataclass_fields__))
+            heads = F.avg_pool2d(torch.cat([first, second])[:, 2:], BLOCK).flatten(1)
+            terms = dense_terms(whole, self.network.points, targets, heads)
+            again = said[1].upright.reshape(2, count)
+            terms["turn"] = _four(words, angles) + _two(again, turned(later).reshape(2, count))
+            terms = {name: value for name, value in terms.items() if name in self.own}
+            if "template" in self.weights:
+                known = turned(targets) < KNOWN
+                terms["template"] = losses.reference(
+                    torch.linalg.inv(torch.cat(found)[known]), targets[known], self.norm
+                )
+        return terms
+
+    def _pictures(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(N, 3, *shape): I o B as it is seen, the frame, and where I o B has a head, covered or not; B (N, 3, 3)."""
         unit, count = self.method.unit, len(images)
         if self.mirrored:  # such a head lies in the template's frame as well: its middle is the lattice's
             chosen = torch.rand(count, generator=generator) < 0.5
             images = torch.where(chosen[:, None, None, None], images.flip(-1), images)
         b = self.ranges.draw(count, unit, generator)
+        near = torch.rand(count, generator=generator) < self.near
+        b = torch.where(near[:, None, None], D0.draw(count, unit, generator), b)
         shown, head = moved(torch.cat([images, (images > INSIDE).float()], 1), b, unit).split(1, 1)
-        pictures = torch.cat([occluded(shown, self.occlusion, generator), head], 1)
-        again = torch.arange(count) % SECOND == 0
-        e = NEAR.draw(int(again.sum()), unit, generator)
-        pictures[again] = moved(pictures[again], torch.linalg.inv(b[again]) @ e, unit)
-        b[again] = e
-        if self.network.canonical:
-            first = ~again
-            view = canonical(pictures[first, :1], unit)
-            pictures[first] = moved(pictures[first], view, unit)
-            b[first] = b[first] @ view
-        squares, shift = self.network.squared(pictures)
-        b = b @ shift
-        turns = torch.stack([b @ quarter(k) for k in range(4)], 1)
-        order = turned(turns.flatten(0, 1)).reshape(count, 4).argsort(1)
-        drawn = torch.rand(count, generator=generator)
-        rank = torch.where(drawn < VIEWS[0], 0, torch.where(drawn < VIEWS[1], 1, 2))
-        rank = rank + (rank == 2) * torch.randint(2, (count,), generator=generator)
-        chosen = order.gather(1, rank[:, None])[:, 0]
-        squares = torch.stack([torch.rot90(s, int(k), (-2, -1)) for s, k in zip(squares, chosen, strict=True)])
-        shown = squares[:, :1]
+        shown = occluded(shown, self.occlusion, generator)
         if self.looks:
-            shown = random_looks(shown, generator)
-        return shown, turns[torch.arange(count), chosen], F.avg_pool2d(squares[:, 1:], BLOCK).flatten(1)
+            chosen = torch.rand(count, generator=generator) < LOOKS
+            shown = torch.where(chosen[:, None, None, None], random_looks(shown, generator), shown)
+        return torch.cat([shown, torch.ones_like(shown), head], 1), b
+
+    def _second(self, answers: Tensor, angles: Tensor, words: Tensor, b: Tensor, generator) -> Tensor:
+        """(2 N, 3, 3) poses of the second looks, template to picture: those of the right turns, then those of a wrong
+        one each, drawn by how much the first look believes it. answers: (4, N, 3, 3), angles, words: (4, N)."""
+        every, right = torch.arange(len(b)), angles.argmin(0)
+        believed = words.scatter(0, right[None], -torch.inf).softmax(0)
+        wrong = torch.multinomial(believed.T + 1e-6, 1, generator=generator)[:, 0]
+        wrong = torch.where(wrong == right, (right + 2) % 4, wrong)
+        nearest = answers[right, every].clone()
+        drawn = every % SECOND == 0
+        jitter = NEAR.draw(int(drawn.sum()), self.method.unit, generator)
+        nearest[drawn] = torch.linalg.inv(b[drawn]) @ jitter
+        return torch.cat([nearest, answers[wrong, every]])
 
 
 def dense_terms(said: Places, points: Tensor, targets: Tensor, heads: Tensor) -> dict[str, Tensor]:
-    """The dense terms of N squares. points: (M, 2); targets: (N, 3, 3), square to template; heads: (N, M) share of
-    head."""
+    """The dense terms of N squares, but for the turns'. points: (M, 2); targets: (N, 3, 3), square to template; heads:
+    (N, M) share of head."""
     turns = turned(targets)
     known, sided = turns < KNOWN, (turns < UPRIGHT[0]) | (turns > UPRIGHT[1])
     which = F.binary_cross_entropy_with_logits(said.upright, (turns < UPRIGHT[0]).float(), reduction="none")
@@ -132,3 +154,18 @@ def turned(matrices: Tensor) -> Tensor:
     """(N,) degrees by which maps (N, 3, 3) with a positive determinant turn, either way."""
     sine = matrices[:, 1, 0] - matrices[:, 0, 1]
     return torch.atan2(sine, matrices[:, 0, 0] + matrices[:, 1, 1]).abs() * (180 / math.pi)
+
+
+def _four(words: Tensor, angles: Tensor) -> Tensor:
+    """Cross-entropy of four turns' logits (4, N) that are turned by `angles` (degrees)."""
+    nearest, order = angles.sort(0)
+    share = (0.5 + (45.0 - nearest[0]) / SOFT).clamp(0.5, 1.0)
+    target = torch.zeros_like(words).scatter(0, order[:2], torch.stack([share, 1 - share]))
+    return -(target * words.log_softmax(0)).sum(0).mean()
+
+
+def _two(words: Tensor, angles: Tensor) -> Tensor:
+    """The same of two looks (2, N), where one of them is clearly nearer to upright."""
+    clear = (angles[0] - angles[1]).abs() > APART
+    both = -words.log_softmax(0).gather(0, angles.argmin(0, keepdim=True))[0]
+    return (clear * both).sum() / clear.sum().clamp(min=1)

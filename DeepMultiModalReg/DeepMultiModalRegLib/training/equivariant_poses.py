@@ -61,16 +61,24 @@ FOUND = PoseRanges(translation=4, rotation=8, shear=0.0, scale=0.05)
 
 # side of the rectangles that are blotted out, pixels, and how many at most; the paper's sizes are not known to us
 OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)}
+SOME = (0.7, 0.85)  # of "some": below the first share an image goes without, below the second with small ones
 
 
 def occluded(images: Tensor, kind: str | None, generator: torch.Generator) -> Tensor:
-    """Images (N, C, *shape) with one to some rectangles set to zero, their middles anywhere; kind: see OCCLUSIONS."""
+    """Images (N, C, *shape) with one to some rectangles set to zero, their middles anywhere; kind: see OCCLUSIONS,
+    or "some": another one, or none, for each image."""
     if kind is None:
         return images
-    shortest, longest, most = OCCLUSIONS[kind]
     out = images.clone()
     height, width = images.shape[2:]
     for picture in out:
+        own = kind
+        if kind == "some":
+            drawn = torch.rand((), generator=generator)
+            if drawn < SOME[0]:
+                continue
+            own = "small" if drawn < SOME[1] else "large"
+        shortest, longest, most = OCCLUSIONS[own]
         for _ in range(1 + int(torch.randint(most, (), generator=generator))):
             sides = torch.randint(shortest, longest + 1, (2,), generator=generator).tolist()
             top = int(torch.randint(height, (), generator=generator)) - sides[0] // 2

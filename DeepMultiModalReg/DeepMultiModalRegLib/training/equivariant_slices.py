@@ -10,7 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core import InputError, sample
+from ..networks.canonical import moments
+from ..networks.posing import read_at
 from .deformation import Placement, Ranges, middle_points, random_affine, uniform
+from .stacks import load_stacks
 from .subjects import Subject, load_subjects
 from .synthesis import synthesise
 
@@ -93,6 +96,34 @@ def make_slices(recipes: list[dict], sources: list[dict], data: Path, frame: Fra
                 images.append(_anatomy(subject, recipe, number, frame, generator))
                 names.append(subject.name)
     return Slices(torch.stack(images), ("t1", "t2"), names)
+
+
+def real_slices(source: dict, data: Path, reference: Tensor, spacing: float) -> Tensor:
+    """(P, *shape) slices of patients of whom there are only pictures, as they were found: upright to some degrees.
+
+    source: as training/stacks.py reads it, of one modality, and part: [from, to], shares of a patient's slices between
+    which they are taken. The head gets the middle and the size (not the proportions, not the turn) of that in the
+    reference (1, *shape), pixels of `spacing` mm.
+    """
+    wanted, (low, high) = spread_of(reference[None])[1], source["part"]
+    found = []
+    for subject in load_stacks(source, data):
+        stack = next(iter(subject.images.values()))[0][:, None]  # (K, 1, J, I)
+        chosen = stack[round(low * len(stack)) : max(round(high * len(stack)), round(low * len(stack)) + 1)]
+        middle, size = spread_of(chosen)
+        view = torch.eye(3).repeat(len(chosen), 1, 1)
+        view[:, :2, :2] *= (size / wanted)[:, None, None]
+        view[:, :2, 2] = middle
+        fine = tuple(2 * n for n in reference.shape[1:])
+        found.append(F.avg_pool2d(read_at(chosen, view, 1.0, fine, 0.5), 2)[:, 0])
+    return torch.cat(found)
+
+
+def spread_of(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle (N, 2) of the heads in images (N, 1, *shape), pixels about the lattice's middle, and the root of the
+    product of their standard deviations along both axes (N,)."""
+    middle, covariance = moments(images, 1.0)
+    return middle, torch.linalg.det(covariance).clamp(min=1e-6).sqrt().sqrt()
 
 
 def _anatomy(subject: Subject, recipe: dict, number: int, frame: Frame, generator: torch.Generator) -> Tensor:
