@@ -34,7 +34,8 @@ COLUMNS = {
     "scale_i": ("scale left-right", 3),
     "scale_j": ("front-back", 3),
     "scale_k": ("across", 3),
-    "residual_mm": ("wall's residual mm", 2),
+    "wall_mm": ("MR's wall outside CT's, mm", 1),
+    "residual_mm": ("its residual mm", 2),
     "found_plane_mm": ("known poses found to, in the planes", 2),
     "found_across_mm": ("across", 2),
 }
@@ -62,6 +63,9 @@ def apart(first: Affine, second: Affine, points: Tensor) -> tuple[float, float, 
 def measured(ct: Image, mr: Image, surface: str) -> dict:
     """One row: the pair's own offset, and how well known poses of the CT are found by the same means."""
     own, residual = offset_of(ct, mr, surface)
+    middle = middle_of(mr)
+    apart_mm = mr_wall(mr, middle).surface(surface) - ct_wall(ct, middle).surface(surface)
+    third = len(apart_mm) // 3
     inside = mr.grid.points(torch.float64)[head_mask(mr)]
     points = inside[:: max(1, len(inside) // POINTS)]
     row = dict(zip(("mean_mm", "plane_mm", "across_mm"), apart(own, Affine.identity(3), points), strict=True))
@@ -72,6 +76,7 @@ def measured(ct: Image, mr: Image, surface: str) -> dict:
         found, _ = offset_of(resample(ct, ct.grid, pose), mr, surface)
         errors.append(apart(found, pose.inverse() @ own, points))
     _, plane, across = torch.tensor(errors).mean(0).tolist()
+    row["wall_mm"] = float(apart_mm[third : 2 * third + 1].nanmedian())
     return row | {"residual_mm": residual, "found_plane_mm": plane, "found_across_mm": across, "own": own}
 
 
@@ -121,7 +126,8 @@ EXPLAINED = f"""\
 MR to CT as published, by an affine transform that lays the wall of the skull in MR on that in CT (evaluation.skull,
 skull_fit: edges along {ANGLES} rays in each slice; no grey level is compared between the images). off: mean inside the
 head of how far that transform is from the identity. middle: of the wall, which stays where bone printed white blooms;
-inner: its inner edge. scale: of MR's axes in CT. Known poses: {DRAWS} of up to {POSES.shift_mm:g} mm,
-{POSES.rotation_deg:g} degrees and {100 * POSES.scale:g} % put on the CT; mean mm inside the head from what they make of
-the transform.
+inner: its inner edge. scale: of MR's axes in CT. MR's wall outside CT's: median along all rays of the slices half way
+up, as published; its residual: root mean square along the wall's normal when it is fitted. Known poses: {DRAWS} of up
+to {POSES.shift_mm:g} mm, {POSES.rotation_deg:g} degrees and {100 * POSES.scale:g} % put on the CT; mean mm inside the
+head from what they make of the transform.
 """
