@@ -73,3 +73,14 @@ def test_a_pose_that_keeps_lengths_is_the_likeliest():
     poses[3, [6, 9, 11]] = math.log(0.5) * FRAME.radius
     keeps, moves, grows, halves = FRAME.likely(poses).tolist()
     assert keeps == moves == 1 and grows == pytest.approx(1 - 3 * math.log(1.2) ** 2) and halves == 0
+
+
+def test_a_stiff_frame_holds_against_stretches_and_shears_alike_and_not_against_turns():
+    stiff = PoseFrame(BASE, CENTRE, 50.0, 10.0)
+    poses = torch.zeros(3, FRAME.numbers)
+    poses[0, :6] = torch.tensor([40.0, -30, 20, 50, -60, 70])
+    poses[1, 6] = 0.1 * FRAME.radius
+    poses[2, 7] = 0.1 * FRAME.radius * math.sqrt(2)  # shared by both axes: the same size as a matrix
+    turned, longer, sheared = stiff.likely(poses).tolist()
+    assert turned == 1 and longer == pytest.approx(1 - 0.01 - 0.1) and sheared == pytest.approx(1 - 0.1)
+    assert FRAME.likely(poses)[2] == 1

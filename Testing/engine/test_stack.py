@@ -9,7 +9,9 @@ from textures import textured
 
 from DeepMultiModalRegLib.core import Affine, DenseField, Image, resample
 from DeepMultiModalRegLib.engine import register
-from DeepMultiModalRegLib.engine.stack import steadied
+from DeepMultiModalRegLib.engine.align import align
+from DeepMultiModalRegLib.engine.network import Pair
+from DeepMultiModalRegLib.engine.stack import brought, steadied, thick
 from DeepMultiModalRegLib.engine.working import Working
 
 STILL = Constant(0.0, 0.0)
@@ -38,6 +40,36 @@ def test_volumes_are_brought_together_before_a_network_looks_at_their_slices():
     assert told["kind"] == "moments" and told["then"] == "affine"
     assert "then" not in asked.report["parameters"]["start"]
     assert asked.report["parameters"]["start"]["matrix"] == torch.eye(4).tolist()
+
+
+def test_thick_slices_are_brought_together_stiffly_and_thin_ones_freely():
+    thick_grid = make_grid((56, 52, 18), (2.0, 2.0, 6.0), (0, 0, 0), rotation(0, 0, 0))
+    thin_grid = make_grid((56, 52, 54), (2.0, 2.0, 2.0), (0, 0, 0), rotation(0, 0, 0))
+    stretch = torch.diag(torch.tensor([1.0, 1.0, 1.12], dtype=torch.float64))
+    found = []
+    for grid in (thin_grid, thick_grid):
+        moving = textured(grid)
+        truth = Affine.from_parts(stretch, grid.centre - stretch @ grid.centre)
+        pair = Pair(resample(moving, grid, truth), moving, None, None, 0.0, 0.0)
+        assert thick(pair) == (grid is thick_grid)
+        first = Affine.identity(3)
+        found.append((brought(pair, first), align(pair, first)))
+    assert torch.equal(found[0][0].matrix, found[0][1].matrix)
+    held, free = (float(affine.linear.det()) for affine in found[1])
+    assert 1.0 < held < free - 0.01
+    mixed = Pair(textured(thin_grid), textured(thick_grid), None, None, 0.0, 0.0)
+    assert thick(mixed)
+
+
+def test_an_affine_of_thick_slices_is_not_corrected_freely_before_it_is_refined(monkeypatch):
+    fixed, moving, _ = tilted(18)
+    asked = []
+    monkeypatch.setattr("DeepMultiModalRegLib.engine.registration.corrected", lambda *args: asked.append(1) or args[1])
+    register(fixed, moving, "affine", refine=1)
+    register(fixed, moving, model_of(STILL), refine=1)
+    assert not asked
+    register(fixed, moving, model_of(STILL), start="none", refine=1)
+    assert asked
 
 
 def test_a_few_slices_and_a_network_of_volumes_start_as_they_are_asked_to():

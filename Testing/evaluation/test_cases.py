@@ -75,6 +75,20 @@ def test_a_field_along_one_direction_is_that_displacement(data):
     assert torch.equal(case.fixed.tensor, read_image(data / "a.nrrd")[0].tensor)  # applied: not warped again
 
 
+@pytest.mark.parametrize("of", ["fixed", "moving"])
+def test_what_was_found_of_a_pair_before_its_warp_joins_the_truth(data, of):
+    own = torch.eye(4, dtype=torch.float64)
+    own[:3, :3] *= 0.95
+    own[:3, 3] = torch.tensor([2.0, -1.0, 3.0], dtype=torch.float64)
+    case = load_case(described(warp={"of": of, **SEEDED}, own=own.tolist()), data)
+    assert load_case(described(warp={"of": of, **SEEDED}), data).found is None
+    x = GRID.points(torch.float64)[6:-6, 6:-6, 6:-6]
+    expected = case.truth.points(Affine(own).points(x)) if of == "moving" else Affine(own).points(case.truth.points(x))
+    assert torch.allclose(case.found.points(x), expected, atol=1e-3)
+    with pytest.raises(InputError, match="needs a warp"):
+        load_case(described(own=own.tolist()), data)
+
+
 def test_landmarks_and_a_mask_file_are_read(data):
     (data / "f.csv").write_text("0,0,0\n1,2,3\n")
     (data / "m.csv").write_text("1,0,0\n1,2,7\n")

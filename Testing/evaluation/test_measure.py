@@ -85,3 +85,15 @@ def test_a_runner_that_breaks_is_a_row_that_says_why():
     case, _, _ = moved_case(SOLID["identity"], 0)
     row, found, _ = measured(case, "m", Runner(lambda case: 1 / 0, "model"))
     assert "ZeroDivisionError" in row["error"] and row["exit_code"] == 5 and found is None
+
+
+def test_of_thick_slices_the_error_is_told_in_their_planes_and_across_them_from_both_truths():
+    grid = Grid.regular((12, 10, 9), (1.0, 1.0, 6.0))
+    image = random_image(grid)
+    moved = [Affine.from_parts(torch.eye(3).double(), torch.tensor(by).double()) for by in ([3.0, 4, 2], [0.0, 1, 0])]
+    row = row_of(Case("one", "g", image, image, truth=moved[0], found=moved[1]), Affine.identity(3))
+    told = [row[f"{name}_{part}_mm"] for name in ("error", "found") for part in ("plane", "across")]
+    assert told == pytest.approx([5.0, 2.0, 1.0, 0.0], abs=1e-4)
+    assert row["found_mean_mm"] == pytest.approx(1.0, abs=1e-4)
+    thin = random_image(Grid.regular((12, 10, 9), 2.0))
+    assert "error_plane_mm" not in row_of(Case("one", "g", thin, thin, truth=moved[0]), Affine.identity(3))

@@ -54,6 +54,7 @@ def align(
     seed: int = 0,
     tick: Callable[[float], None] = lambda share: None,
     steps: tuple[Step, ...] = COARSE + FINE,
+    stiffness: float = 0.0,
 ) -> Affine:
     """The transform (fixed LPS mm to moving LPS mm) of `kind` rigid or affine that tells most of one image from the
     other.
@@ -64,13 +65,13 @@ def align(
     finer level tells which it is: which shares most information over most of the fixed body; else only the base.
     Masks: points are drawn inside the fixed one, and count where they meet the moving one. The same seed gives the
     same transform; the caller's random numbers are not touched. `tick` takes the share done.
-    steps: the levels to go through.
+    steps: the levels to go through. stiffness: against stretches and shears, see PoseFrame.likely.
     """
     generator = torch.Generator().manual_seed(seed)
     body = body_points(pair.fixed, pair.fixed_mask)
     centre = body.mean(0)
     radius = float((body - centre).square().sum(1).mean().sqrt())
-    frame = PoseFrame(base, centre, radius)
+    frame = PoseFrame(base, centre, radius, stiffness)
     poses = torch.zeros(1, frame.numbers)
     for number, step in enumerate(steps):
         level = Level.of(pair, body, radius, step, generator, NEAR_OUTSIDE if step in COARSE else 0.0)

@@ -26,7 +26,7 @@ from .refinement.root import fitted, rooted
 from .report import displacement_in_mm, fold_percent, machine, memory, start_in_words, versions
 from .result import Result
 from .similarity import Similarity
-from .stack import TWICE, brought, refined_twice, steadied
+from .stack import TWICE, brought, refined_twice, steadied, thick
 from .stages import CancelledCheck, Progress, Stages
 from .start import NETWORK, begin, pose_base
 from .warping import warp
@@ -130,7 +130,9 @@ def _register(
         first, warnings = begun.transform, warnings + begun.warnings
         stacked = not classical and chosen.dimension == 2 and not few_slices(fixed.grid) and begun.wide
         if stacked:
-            first = brought(pair, first, seed, tick)
+            first = brought(pair, first, True, seed, tick)
+        # what has been aligned with care for thick slices is not corrected freely again
+        held = not few_slices(fixed.grid) and thick(pair) and (stacked or classical)
         similarity = Similarity(fixed, moving, fills[1])
         before, started = similarity(None), similarity(first)
         if before - started > WORSE_START:
@@ -142,7 +144,10 @@ def _register(
             kind = chosen.name if classical else "affine"
             # what is corrected and refined anyway need not be fine
             levels = COARSE if classical and corrects and not few_slices(fixed.grid) else COARSE + FINE
-            transform = align(pair, pose_base(first), kind, begun.wide, seed, tick, levels)
+            if held and kind == "affine":
+                transform = brought(pair, pose_base(first), begun.wide, seed, tick)
+            else:
+                transform = align(pair, pose_base(first), kind, begun.wide, seed, tick, levels)
     else:
         with stages.step("network", 0.2, 0.7) as tick:
             wanted = chosen.dimension, chosen.spacing, chosen.method.multiple
@@ -170,7 +175,7 @@ def _register(
             planar = few_slices(fixed.grid) or (refine_by == "model" and working is not None and working.planar)
             # an affine that both images have agreed on is a better one than a network's field shows at its borders
             root = rooted(transform if run is None else first, inner, body, fit=start != "affine" and not stacked)
-            if corrects and not planar:
+            if corrects and not planar and not held:
                 root = corrected(pair, root, body)
             rendered = _rendered(run, root.before, fixed, fills[0]) if refine_by == "ncc" else None
             if better_in_planes(fixed.grid) and not planar and refine_by in TWICE:

@@ -17,6 +17,9 @@
         pose: [[1, 0, 0, 3], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]  # rigid, fixed to moving LPS mm: the moving
                                                        # image's header is moved by its inverse before anything else
         peers: [ants-syn]                              # only these other tools, of those asked for
+        own: [[1, 0, 0, 2], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]   # affine, fixed to moving LPS mm: how the pair
+                                                       # that is called aligned lies, found by other means: errors are
+                                                       # told from that too (evaluation.own_offset)
       - {name: pictures, fixed: "train/ct-mr/case34/*_mr.png", moving: "train/ct-mr/case34/*_ct.png"}  # see `stacked`
 
 A list may take cases of shipped lists instead of, or before, its own:
@@ -42,7 +45,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from ..core import Affine, DenseField, Grid, Image, InputError, Transform, invert, resample
+from ..core import Affine, DenseField, Grid, Image, InputError, Transform, compose, invert, resample
 from ..engine.reduce import averaged
 from ..io import read_image, read_transform
 from .head import head_mask
@@ -50,7 +53,7 @@ from .warps import WarpRanges, known_warp
 
 FOLDER = Path(__file__).parent / "cases"
 KEYS = {"name", "group", "fixed", "moving", "labels", "warp", "mask", "landmarks", "modalities"}
-KEYS |= {"spacing", "pose", "peers"}
+KEYS |= {"spacing", "pose", "peers", "own"}
 TRUTH_MM = 2.0  # of the lattice that a warp is inverted on, where the images are no coarser: warps are smooth
 STACK_MM = 6.5  # between slices that are files of their own
 SEEDED = {f.name for f in fields(WarpRanges)} | {"seed"}
@@ -61,6 +64,7 @@ class Case:
     """A pair in memory. labels: name of the set to (fixed's, moving's), each on its own image's lattice.
 
     truth: fixed LPS mm to moving LPS mm. mask: (*fixed shape) bool, where errors count. landmarks: (N, D) each, LPS mm.
+    found: as truth, with what was found of the pair before the warp; None where it is taken to be aligned.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Case:
     mask: Tensor | None = None
     landmarks: tuple[Tensor, Tensor] | None = None
     modalities: tuple[str, str] | None = None
+    found: Transform | None = None
 
 
 def data_folder(given: str | os.PathLike | None = None) -> Path:
@@ -185,6 +190,7 @@ def load_case(described: dict, data: Path) -> Case:
         None if mask is None else mask.tensor[0].bool(),
         _landmarks(described.get("landmarks"), data),
         tuple(described["modalities"]) if "modalities" in described else None,
+        _found(described.get("own"), truth, of, fixed.grid),
     )
 
 
@@ -239,6 +245,16 @@ def _labels(entry: dict | str, pose: list | None, data: Path) -> tuple[Image, Im
         both = read_image(data / entry)[0]
         return both, both
     return read_image(data / entry["fixed"])[0], _posed(read_image(data / entry["moving"])[0], pose)
+
+
+def _found(own: list | None, truth: Transform | None, of: str, grid: Grid) -> Transform | None:
+    """The truth of a pair that lay under `own` before its warp; exact at the voxels of `grid`, the fixed image's."""
+    if own is None:
+        return None
+    if truth is None:
+        raise InputError("A case with an entry `own` needs a warp, from which its truth is known.")
+    affine = Affine(torch.tensor(own, dtype=torch.float64))
+    return compose(truth, affine, grid) if of == "moving" else compose(affine, truth, grid)
 
 
 def _coarse(image: Image, spacing: float) -> Grid:

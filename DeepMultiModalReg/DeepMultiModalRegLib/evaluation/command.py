@@ -18,7 +18,8 @@ from .peer_worker import PEERS
 
 TABLES = ("equivariant-table2", "equivariant-table3", "equivariant-table4")
 ABLATIONS = ("innreg-ablations", "nemar-ablations")  # evaluation/ablations; named here so that help comes at once
-EXPERIMENTS = ("slices", "timing", "start", "batch", "poses", "memory", "disentangled-table", *TABLES, *ABLATIONS)
+ALONE = ("slices", "timing", "start", "batch", "poses", "memory", "own-offset", "disentangled-table")
+EXPERIMENTS = (*ALONE, *TABLES, *ABLATIONS)
 SLICES_OF = ("brainweb", "albert", "ct-mr21")  # evaluation.slice_pairs.SOURCES; named here so that help comes at once
 STARTS = ("rigid", "affine", "affine@network")  # of a benchmark of all models
 REFINE = 20  # steps a level: it ends earlier where nothing is gained
@@ -98,6 +99,10 @@ def run(options: argparse.Namespace) -> int:
         return run_experiment(options, chosen_models(options.models, dimension=2), chosen_peers(options.peers))
     if options.experiment == "memory":
         from .translator_memory import run_experiment
+
+        return run_experiment(options)
+    if options.experiment == "own-offset":
+        from .own_offset import run_experiment
 
         return run_experiment(options)
     if options.experiment in ABLATIONS:

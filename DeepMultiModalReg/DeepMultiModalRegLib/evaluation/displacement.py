@@ -25,6 +25,18 @@ def transform_errors(transform: Transform, truth: Transform, grid: Grid, mask: T
     return (transform.points(x) - truth.points(x)).norm(dim=-1)
 
 
+def split_errors(
+    transform: Transform, truth: Transform, grid: Grid, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """((N,), (N,)) mm of the same errors within the planes I, J of `grid` and across them. `grid`: of a volume."""
+    x = grid.points(torch.float32)
+    x = x.reshape(-1, grid.dimension) if mask is None else x[mask]
+    off = transform.points(x) - truth.points(x)
+    normal = torch.linalg.cross(*(grid.matrix[:-1, axis] / grid.spacing[axis] for axis in (0, 1))).to(off)
+    across = off @ normal
+    return (off - across[:, None] * normal).norm(dim=-1), across.abs()
+
+
 def summary(errors: Tensor) -> dict[str, float]:
     """{"mean", "median", "p95", "max"} of errors in mm."""
     if errors.numel() == 0:

@@ -8,12 +8,13 @@ import torch
 
 from ..core import Cancelled, Image, RegistrationError, Transform, resample
 from ..engine.chain import inverted
+from ..engine.choice import better_in_planes
 from ..engine.foreground import background
 from ..engine.similarity import Similarity
 from .cases import Case
 from .consistency import round_trip_errors, warped_disagreement
 from .dice import dice, labels_of, mean
-from .displacement import landmark_errors, summary, transform_errors
+from .displacement import landmark_errors, split_errors, summary, transform_errors
 from .folding import folding
 from .peers import MissingPeerError
 from .runners import Outcome, Runner
@@ -43,6 +44,11 @@ def measured(
     if case.truth is not None:
         errors = summary(transform_errors(outcome.transform, case.truth, case.fixed.grid, case.mask))
         row |= {f"error_{key}_mm": value for key, value in errors.items()}
+        row |= _in_planes("error", outcome.transform, case.truth, case)
+    if case.found is not None:
+        errors = summary(transform_errors(outcome.transform, case.found, case.fixed.grid, case.mask))
+        row |= {f"found_{key}_mm": value for key, value in errors.items()}
+        row |= _in_planes("found", outcome.transform, case.found, case)
     if case.landmarks is not None:
         errors = summary(landmark_errors(outcome.transform, *case.landmarks))
         row |= {f"landmark_{key}_mm": value for key, value in errors.items()}
@@ -81,6 +87,14 @@ def _overlap(case: Case, label_set: str, outcome: Outcome, surfaces: bool) -> di
         if len(finite) < len(distances):
             row[f"lost_{label_set}"] = len(distances) - len(finite)  # labels that the warp has moved out of sight
     return row
+
+
+def _in_planes(name: str, transform: Transform, truth: Transform, case: Case) -> dict:
+    """Of a stack of thick slices: the mean error within their planes and across them, which is known less well."""
+    if case.fixed.grid.dimension == 2 or not better_in_planes(case.fixed.grid):
+        return {}
+    plane, across = split_errors(transform, truth, case.fixed.grid, case.mask)
+    return {f"{name}_plane_mm": plane.mean().item(), f"{name}_across_mm": across.mean().item()}
 
 
 def _round_trip(case: Case, transform: Transform) -> float:
