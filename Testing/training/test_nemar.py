@@ -159,20 +159,6 @@ def test_with_a_frozen_planar_translator_only_the_last_level_learns_in_three_dim
         assert learning == {"last"}
 
 
-def test_all_of_an_affine_registration_network_learns_and_no_translator_that_is_frozen():
-    torch.manual_seed(0)
-    settings = {"levels": [LEVEL, LEVEL], "steps": 4, "width": 4, "blocks": 1, "planewise": True}
-    method = build("nemar", 3, {**settings, "registration": "affine", "looks": 2})
-    o = NemarObjective(method, {"registration": {"translate_first": 1.0, "distance": 0.1}}, width=4)
-    method.requires_grad_(False)
-    o.trained("registration").requires_grad_(True)
-    pairs = Draws(sampler((32, 32, 32)), 0, 0, 1, 3, False)[0]
-    o.loss("registration", o.terms("registration", pairs, torch.Generator())).backward()
-    learning = {name.split(".")[0] for name, p in method.named_parameters() if p.grad is not None}
-    assert learning == {"registration"}
-    assert all(p.grad.abs().sum() > 0 for p in (level.unet.head.bias for level in method.registration.levels))
-
-
 def test_the_two_step_baseline_translates_volumes_too():
     torch.manual_seed(0)
     method = build("nemar", 3, {"levels": [LEVEL], "steps": 4, "width": 4, "blocks": 1, "planewise": True})
