@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+import yaml
 from training.test_pairs import sampler
 
 from DeepMultiModalRegLib.core import InputError
@@ -65,10 +66,13 @@ def test_overrides_reach_where_they_point_and_nowhere_else():
     assert config["recipes"] == read_config("nemar-t1t2-brain-2d")["recipes"]
 
 
-@pytest.mark.parametrize("change", [{"name": "Bad Name"}, {"extra": 1}, {"slices_of": ["moon"]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Bad Name"}, {"extra": 1}, {"slices_of": ["moon"]}, {"slices_of": ["albert"], "cases": {"list": "a"}},
+    ],
+)  # fmt: skip
 def test_a_wrong_description_is_refused_in_a_sentence(tmp_path, change):
-    import yaml
-
     data = yaml.safe_load((FOLDER / "nemar.yaml").read_text()) | change
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(data))
     with pytest.raises(InputError, match="not valid"):
@@ -128,3 +132,51 @@ def test_rows_are_kept_and_published_figures_stand_beside_ours(tmp_path, monkeyp
     assert len(drawn) == count, "no row was made again"
     assert main([*command, "--only", "nobody"]) == 2
     assert "it has one, other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("measured", [{}, {"slices_of": ["albert"], "cases": {"list": "known_warps", "only": "near"}}])
+def test_slices_or_volumes_are_measured_never_both_or_none(tmp_path, measured):
+    data = yaml.safe_load((FOLDER / "nemar.yaml").read_text())
+    del data["slices_of"]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(data | measured))
+    with pytest.raises(InputError, match="just one"):
+        read_ablation(tmp_path / "a.yaml")
+
+
+def test_variants_of_volumes_are_measured_on_the_cases_of_a_list_and_kept(tmp_path, monkeypatch):
+    from evaluation.test_evaluate import GRID
+    from fakes import phantom
+
+    from DeepMultiModalRegLib.evaluation import tabulate
+    from DeepMultiModalRegLib.evaluation.command import main
+    from DeepMultiModalRegLib.io import write_image
+
+    write_image(phantom(GRID), tmp_path / "image.nrrd")
+    case = {"fixed": "image.nrrd", "moving": "image.nrrd", "mask": {"head": "image.nrrd"}}
+    case["warp"] = {"of": "moving", "seed": 2, "shift_mm": 6.0}
+    cases = tmp_path / "cases.yaml"
+    cases.write_text(yaml.safe_dump({"cases": [{"name": name, **case} for name in ("near", "far")]}))
+    common = copy.deepcopy(TINY) | {"weights": {"registration": {"bilateral": 1.0}}}
+    common["training"]["stages"] = [{"network": "registration", "steps": 1, "rate": 1e-3}]
+    one, measured = {"one": Variant("one", "the one", "?")}, {"list": str(cases), "only": "near"}
+    ablation = Ablation("tiny", "nemar-t1t2-brain-3d", "Words.", "None.", (), common, one, measured)
+    made = lambda ablation, out, *_: VariantRuns(  # noqa: E731
+        ablation, out, out, "cpu", make=lambda config, part, data: sampler((16, 16, 16))
+    )
+    monkeypatch.setattr(ablations, "data_folder", lambda given=None: tmp_path)
+    monkeypatch.setattr(ablations, "read_ablation", lambda name: ablation)
+    monkeypatch.setattr(ablations, "VariantRuns", made)
+    loaded = []
+    load = tabulate.load_case
+    monkeypatch.setattr(tabulate, "load_case", lambda *given: (loaded.append(1), load(*given))[1])
+    command = ["evaluate", "--experiment", "nemar-volumes-ablations", "--models", "none", "--data", str(tmp_path)]
+    command += ["--out", str(tmp_path / "out"), "--refine", "0"]
+    for _ in range(2):
+        assert main(command) == 0
+        figures = {row["method"]: row for row in json.loads((tmp_path / "out" / "table.json").read_text())["rows"]}
+        assert list(figures) == ["identity", "moments", "the one", "truth"]
+        assert all(row["cases"] == 1 and row["group"] == "near" for row in figures.values())
+        assert figures["truth"]["error_mean_mm"] < 1e-3 < figures["the one"]["error_mean_mm"]
+        assert 2 * figures["the one"]["error_mean_mm"] < figures["identity"]["error_mean_mm"], "it begins from moments"
+    assert len(loaded) == 1, "no row was made again"
+    assert "| the one | 1 |" in (tmp_path / "out" / "table.md").read_text()

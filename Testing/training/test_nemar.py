@@ -157,3 +157,14 @@ def test_with_a_frozen_planar_translator_only_the_last_level_learns_in_three_dim
         o.loss("registration", terms).backward()
         learning = {name.split(".")[1] for name, p in method.named_parameters() if p.grad is not None}
         assert learning == {"last"}
+
+
+def test_the_two_step_baseline_translates_volumes_too():
+    torch.manual_seed(0)
+    method = build("nemar", 3, {"levels": [LEVEL], "steps": 4, "width": 4, "blocks": 1, "planewise": True})
+    o = NemarObjective(method, {"cycle": {"adversarial": 1.0, "cycle": 10.0}}, width=4)
+    method.requires_grad_(False)
+    trained = o.trained("cycle").requires_grad_(True)
+    terms = o.terms("cycle", Draws(sampler((32, 32, 32)), 0, 0, 1, 3, False)[0], torch.Generator())
+    o.loss("cycle", terms).backward()
+    assert set(terms) == {"adversarial", "cycle"} and all(p.grad is not None for p in trained.parameters())

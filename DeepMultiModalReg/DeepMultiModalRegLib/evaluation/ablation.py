@@ -40,6 +40,11 @@ class Ablation:
     slices_of: tuple[str, ...]
     common: dict
     variants: dict[str, Variant]
+    cases: dict | None = None  # of an ablation in three dimensions: {list, only}, in place of slices
+
+    @property
+    def dimension(self) -> int:
+        return read_config(self.base)["dimension"]
 
     def config(self, name: str) -> dict:
         """A variant's training configuration. Raises InputError where the overrides make it invalid."""
@@ -69,8 +74,11 @@ def read_ablation(source: str | Path) -> Ablation:
     unknown = sorted({variant.begin for variant in variants.values()} - {None, *variants})
     if unknown:
         raise InputError(f"The ablation {path} has no variant {', '.join(unknown)} to begin with; name another.")
-    plain = {key: data[key] for key in ("name", "base", "words", "published_words")}
-    return Ablation(**plain, slices_of=tuple(data["slices_of"]), common=data.get("common", {}), variants=variants)
+    if ("cases" in data) == ("slices_of" in data):
+        raise InputError(f"The ablation {path} must say what is measured by one of slices_of and cases; give just one.")
+    plain = {key: data.get(key) for key in ("name", "base", "words", "published_words", "cases")}
+    slices_of = tuple(data.get("slices_of", ()))
+    return Ablation(**plain, slices_of=slices_of, common=data.get("common", {}), variants=variants)
 
 
 def merged(settings: dict, change: dict) -> dict:

@@ -1,5 +1,5 @@
 """The ablations experiment: `evaluate --experiment NAME-ablations` trains a method's variants and measures them on the
-same slices of people that none has seen, beside other methods."""
+same slices or volumes of people that none has seen, beside other methods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from ..core import RegistrationError
 from ..engine import find
 from ..methods import LOCATING
-from . import pictures, table
+from . import ablation_volumes, pictures, table
 from .ablation import Ablation, read_ablation
 from .ablation_runs import Trained, VariantRuns
 from .cases import data_folder
@@ -37,17 +37,23 @@ TRAINED = {  # of a variant's training and its last validation: heading, digits
 }
 
 
-def run_experiment(options: argparse.Namespace, models: list[str], peers: list[str]) -> int:
+def run_experiment(options: argparse.Namespace) -> int:
     """Trains the variants that `options.out` does not hold yet, measures them, prints and writes the table; rows that
     are there already, made with the same weights and settings, are kept. Returns the exit code."""
-    from .command import about, facts_in_words
+    from .command import about, chosen_models, chosen_peers, facts_in_words
 
     ablation = read_ablation(options.experiment.removesuffix(SUFFIX))
+    models, peers = chosen_models(options.models, dimension=ablation.dimension), chosen_peers(options.peers)
     chosen = wanted([name for name, one in ablation.variants.items() if one.shown], options.only)
     runs = VariantRuns(ablation, options.out, data_folder(options.data), options.device)
     variants = {name: runs.trained(name) for name in chosen}
-    rows = measured_rows(ablation, variants, options, models, peers)
-    _edges({ablation.variants[name].title: one.method for name, one in variants.items()}, options)
+    if ablation.cases:
+        rows = ablation_volumes.measured_rows(ablation, variants, options, models, peers)
+        measured, tables = ablation_volumes.explained(ablation), [table.grouped(rows)]
+    else:
+        rows = measured_rows(ablation, variants, options, models, peers)
+        measured, tables = _slices_explained(options), _tables(rows)
+        _edges({ablation.variants[name].title: one.method for name, one in variants.items()}, options)
     facts = about(options)
     titles = {name: one.title for name, one in ablation.variants.items()}
     own = [
@@ -58,10 +64,11 @@ def run_experiment(options: argparse.Namespace, models: list[str], peers: list[s
     text = "\n".join(
         [
             facts_in_words(facts),
-            _explained(ablation, options),
+            _explained(ablation),
+            measured,
             "### Training\n",
             _with_published(table.markdown(own, ("variant",), columns), own),
-            *_tables(rows),
+            *tables,
         ]
     )
     table.write_csv(rows, options.out / "table.csv")
@@ -170,7 +177,7 @@ def _tables(rows: list[dict]) -> list[str]:
     return parts
 
 
-def _explained(ablation: Ablation, options: argparse.Namespace) -> str:
+def _explained(ablation: Ablation) -> str:
     return f"""\
 {ablation.words.strip()}
 
@@ -180,7 +187,11 @@ Training: Dice and the distance to known fields on pairs of people kept aside (s
 commutation: |T(a∘φ) - T(a)∘φ| under fields that were not trained on, grey levels in [0, 1]. T off: |T(a) - b| of
 aligned pairs, untranslated: |a - b|. edges: mean distance from the edges of T(a) to the nearest edge of a; real: from
 those of the real b. training s: wall seconds on one thread.
+"""
 
+
+def _slices_explained(options: argparse.Namespace) -> str:
+    return f"""\
 Slices: {options.slices} pairs a table of {PIXELS}x{PIXELS} pixels of {SPACING} mm, axial, of people that no variant has
 seen: newborns 05 and 20 of ALBERT, BrainWeb. Known warps: {in_words(options.deformation)}.
 Two people: one modality of one and the other of the other, brought together by an affine transform in three

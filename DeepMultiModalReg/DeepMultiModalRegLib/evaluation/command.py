@@ -17,7 +17,8 @@ from . import poses
 from .peer_worker import PEERS
 
 TABLES = ("equivariant-table2", "equivariant-table3", "equivariant-table4")
-ABLATIONS = ("innreg-ablations", "nemar-ablations")  # evaluation/ablations; named here so that help comes at once
+# evaluation/ablations; named here so that help comes at once
+ABLATIONS = ("innreg-ablations", "nemar-ablations", "nemar-volumes-ablations")
 ALONE = ("slices", "timing", "start", "batch", "poses", "memory", "own-offset", "disentangled-table")
 EXPERIMENTS = (*ALONE, *TABLES, *ABLATIONS)
 SLICES_OF = ("brainweb", "albert", "ct-mr21")  # evaluation.slice_pairs.SOURCES; named here so that help comes at once
@@ -108,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     if options.experiment in ABLATIONS:
         from .ablations import run_experiment
 
-        return run_experiment(options, chosen_models(options.models, dimension=2), chosen_peers(options.peers))
+        return run_experiment(options)
     if options.experiment == "poses":
         return poses.run_experiment(options, poses.chosen_models(options.models), poses.chosen_peers(options.peers))
     from .tabulate import tabulate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,9 +25,7 @@ def tabulate(options: argparse.Namespace, models: list[str], peers: list[str], f
     """Returns the exit code: 0, or that of the first row that failed. However it ends, the rows so far are on disk.
 
     facts: of command.about. Raises InputError for wrong options."""
-    described = [c for c in read_cases(options.cases) if not options.only or _chosen(c, options.only)]
-    if not described:
-        raise InputError(f"No case's name or group contains '{options.only}'; list fewer letters of it.")
+    described = described_cases(options.cases, options.only)
     data = data_folder(options.data)
     results = require_writable(options.results_page or options.out / "results.md")
     given = {field.name: getattr(options, field.name) for field in fields(Settings)}
@@ -34,28 +33,10 @@ def tabulate(options: argparse.Namespace, models: list[str], peers: list[str], f
     rows: list[dict] = []
     left_out: dict[str, list[str]] = {}
     journal = Journal(options.out / "rows.jsonl", options.resume)
-    common = {"surfaces": not options.no_surfaces, "machine": facts["processor"], "library": __version__}
     before = _load()
     try:
-        for entry in described:
-            case: Case | None = None
-            for name, runner in methods.items():
-                if not _serves(runner, is_planar(entry), options):
-                    continue
-                if runner.kind == "peer" and name not in entry.get("peers", [name]):
-                    left_out.setdefault(entry["name"], []).append(name)
-                    continue
-                made_with = {"settings": runner.settings, "case": entry, **common}
-                row = journal.kept(entry["name"], name, made_with)
-                if row is None:
-                    case = case or load_case(entry, data)
-                    row, transform, warped = measured(case, name, runner, not options.no_surfaces)
-                    journal.add(row, made_with)
-                    if warped is not None:
-                        picture = pictures.panels(case.fixed, case.moving, warped, transform)
-                        pictures.write_png(picture, _picture(options.out, row))
-                    print(_line(row), flush=True)
-                rows.append(row)
+        for row in rows_of(described, methods, options, data, journal, left_out):
+            rows.append(row)
     finally:
         if rows:
             facts = facts | {"load": f"{before} at the start, {_load()} at the end"}
@@ -63,6 +44,44 @@ def tabulate(options: argparse.Namespace, models: list[str], peers: list[str], f
     print("\n" + table.grouped(rows))
     print(f"Tables and pictures: {options.out}; the page: {results}")
     return next((row["exit_code"] for row in rows if row.get("exit_code")), 0)
+
+
+def described_cases(source: str, only: str | None) -> list[dict]:
+    """The cases of a list whose name or group has `only` (A|B: or). Raises InputError where there is none."""
+    described = [c for c in read_cases(source) if not only or _chosen(c, only)]
+    if not described:
+        raise InputError(f"No case's name or group contains '{only}'; list fewer letters of it.")
+    return described
+
+
+def rows_of(
+    described: list[dict], methods: dict[str, Runner], options: argparse.Namespace, data: Path, journal: Journal,
+    left_out: dict[str, list[str]],
+) -> Iterator[dict]:  # fmt: skip
+    """Every case through every method, row by row, with a picture of each in `options.out`; rows that the journal has
+    are not made again. left_out: where the names of the peers that a case does without go."""
+    from .command import processor
+
+    common = {"surfaces": not options.no_surfaces, "machine": processor(), "library": __version__}
+    for entry in described:
+        case: Case | None = None
+        for name, runner in methods.items():
+            if not _serves(runner, is_planar(entry), options):
+                continue
+            if runner.kind == "peer" and name not in entry.get("peers", [name]):
+                left_out.setdefault(entry["name"], []).append(name)
+                continue
+            made_with = {"settings": runner.settings, "case": entry, **common}
+            row = journal.kept(entry["name"], name, made_with)
+            if row is None:
+                case = case or load_case(entry, data)
+                row, transform, warped = measured(case, name, runner, not options.no_surfaces)
+                journal.add(row, made_with)
+                if warped is not None:
+                    picture = pictures.panels(case.fixed, case.moving, warped, transform)
+                    pictures.write_png(picture, _picture(options.out, row))
+                print(_line(row), flush=True)
+            yield row
 
 
 def _write(options: argparse.Namespace, rows: list[dict], facts: dict, results: Path, left_out: dict) -> None:

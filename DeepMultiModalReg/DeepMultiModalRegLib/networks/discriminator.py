@@ -8,11 +8,14 @@ from .residual import NORM
 from .unet import CONVOLUTION
 from .warp import halve
 
+EVERY = 4  # slices of a volume that a planar discriminator goes on by
+
 
 class PatchDiscriminator(nn.Sequential):
     """(N, inputs, *shape) to (N, 1, *smaller): a score for each patch; with three layers a patch is 70 voxels wide.
 
-    layers: halvings. Leaky ReLU and instance normalisation, none of it after the first convolution.
+    layers: halvings. Leaky ReLU and instance normalisation, none of it after the first convolution. A planar one sees
+    volumes (N, inputs, K, J, I) as axial slices, every fourth one: neighbours are alike.
     """
 
     def __init__(self, dimension: int, inputs: int = 2, width: int = 64, layers: int = 3) -> None:
@@ -23,6 +26,11 @@ class PatchDiscriminator(nn.Sequential):
             stride = 1 if number == layers else 2
             parts += [conv(a, b, 4, stride, 1), norm(b), nn.LeakyReLU(0.2, inplace=True)]
         super().__init__(*parts, conv(width * min(8, 2**layers), 1, 4, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() > self[0].weight.dim():
+            x = x[:, :, ::EVERY].movedim(2, 1).flatten(0, 1)
+        return super().forward(x)
 
 
 def least_squares(score: Tensor, real: bool) -> Tensor:

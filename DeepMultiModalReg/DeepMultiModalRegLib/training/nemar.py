@@ -115,21 +115,15 @@ class NemarObjective:
 
     def _adversarial(self, source: Tensor, target: Tensor, fakes: list[Tensor]) -> Tensor:
         """The translator's part; the discriminator takes its own step first, on what it is shown now."""
-        source, target = self._planar(source.detach()), self._planar(target.detach())
-        shown = [self._planar(fake) for fake in fakes]
+        source, target = source.detach(), target.detach()
         critic = self.critic["pairs"].requires_grad_(True)
         judged = [least_squares(critic(torch.cat([source, target], 1)), True)]
-        judged += [least_squares(critic(torch.cat([source, fake.detach()], 1)), False) for fake in shown]
+        judged += [least_squares(critic(torch.cat([source, fake.detach()], 1)), False) for fake in fakes]
         self.critic_optimizer.zero_grad(set_to_none=True)
-        (judged[0] + sum(judged[1:]) / max(1, len(shown))).backward()
+        (judged[0] + sum(judged[1:]) / max(1, len(fakes))).backward()
         self.critic_optimizer.step()
         critic.requires_grad_(False)
-        return sum(least_squares(critic(torch.cat([source, fake], 1)), True) for fake in shown)
-
-    def _planar(self, x: Tensor) -> Tensor:
-        """Volumes as axial slices where the discriminator is planar; every fourth one, neighbours are alike."""
-        planar = self.critic["pairs"][0].weight.dim() == 4
-        return x[:, :, ::4].movedim(2, 1).flatten(0, 1) if x.dim() == 5 and planar else x
+        return sum(least_squares(critic(torch.cat([source, fake], 1)), True) for fake in fakes)
 
 
 def _distance(a: Tensor, b: Tensor, inside: Tensor, scales: int = 1) -> Tensor:
