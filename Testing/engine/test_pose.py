@@ -84,3 +84,6 @@ def test_a_stiff_frame_holds_against_stretches_and_shears_alike_and_not_against_
     turned, longer, sheared = stiff.likely(poses).tolist()
     assert turned == 1 and longer == pytest.approx(1 - 0.01 - 0.1) and sheared == pytest.approx(1 - 0.1)
     assert FRAME.likely(poses)[2] == 1
+    far = torch.zeros(2, FRAME.numbers)
+    far[:, 6] = torch.tensor([0.5, 0.6]) * FRAME.radius
+    assert stiff.likely(far)[1] < stiff.likely(far)[0] < 0  # it pulls back from any distance

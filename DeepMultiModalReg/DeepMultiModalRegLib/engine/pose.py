@@ -70,7 +70,8 @@ class PoseFrame:
         """
         stretch = self._symmetric(pose)
         along = stretch.diagonal(dim1=1, dim2=2).square().mean(1)
-        return (1 - STIFFNESS * along - self.stiffness * stretch.square().sum((1, 2))).clamp(min=0)
+        # the frame's own is not clamped: it must still pull back from where it has lost everything
+        return (1 - STIFFNESS * along).clamp(min=0) - self.stiffness * stretch.square().sum((1, 2))
 
     def free(self, kind: str) -> Tensor:
         """(freedoms, numbers): the directions a `kind` may go: rigid | similar (one scale) | affine."""
