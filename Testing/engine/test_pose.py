@@ -87,3 +87,12 @@ def test_a_stiff_frame_holds_against_stretches_and_shears_alike_and_not_against_
     far = torch.zeros(2, FRAME.numbers)
     far[:, 6] = torch.tensor([0.5, 0.6]) * FRAME.radius
     assert stiff.likely(far)[1] < stiff.likely(far)[0] < 0  # it pulls back from any distance
+
+
+def test_stretches_are_told_beside_the_base():
+    base = Affine.from_parts(torch.diag(torch.tensor([1.2, 1.2, 1.2], dtype=torch.float64)), torch.zeros(3).double())
+    frame = PoseFrame(base, torch.zeros(3, dtype=torch.float64), 60.0)
+    turn = torch.linalg.matrix_exp(torch.tensor([[0.0, -0.4, 0], [0.4, 0, 0], [0, 0, 0]], dtype=torch.float64))
+    found = Affine.from_parts(turn @ torch.diag(torch.tensor([1.2, 0.6, 2.4], dtype=torch.float64)), base.translation)
+    assert torch.allclose(frame.stretches(found).exp(), torch.tensor([2.0, 1.0, 0.5], dtype=torch.float64))
+    assert frame.stretches(base).abs().max() < 1e-12

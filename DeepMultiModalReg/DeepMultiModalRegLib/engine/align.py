@@ -15,7 +15,7 @@ from ..losses.joint import joint_information
 from .body import body_points, box
 from .intensity import intensity_range
 from .network import Pair
-from .pose import PoseFrame
+from .pose import STIFFNESS, PoseFrame
 from .reduce import averaged
 
 TURNS = 1000  # poses looked at before the coarsest level climbs from the best: about 15 degrees apart in a volume
@@ -26,6 +26,7 @@ TOGETHER = 64  # poses compared at once
 PREFERENCE = 0.1  # share of its information that a pose loses which is turned by 180 degrees: the near one of two alike
 MARGIN = 0.25  # of the body's radius: how far around it points are drawn
 MEMORY = 0.8, 0.95  # of the slopes and their squares from step to step
+ODD = math.log(1.25)  # stretch along an axis beyond which an affine transform is doubted
 NEAR_OUTSIDE = 0.25  # what a point that leaves the moving image counts, at the two coarsest levels
 
 
@@ -87,7 +88,26 @@ def align(
     if len(poses) > 1:
         level = Level.of(pair, body, radius, FINE[0], generator, 0.0)
         poses = poses[_best_apart(frame, poses, _seen(level, frame, poses), 1)]
-    return frame.affine(poses[0])
+    found = frame.affine(poses[0])
+    if kind == "affine" and wide and float(frame.stretches(found).abs().max()) > ODD:
+        found = _plainer(pair, frame, found, level, seed)
+    return found
+
+
+def _plainer(pair: Pair, frame: PoseFrame, found: Affine, level: Level, seed: int) -> Affine:
+    """`found`, or what is found rigidly first and affinely from there, whichever is worth more on `level`.
+
+    Of two small windows coarse levels may see most in a shrunken copy of one of them, from which no finer level leads
+    back.
+    """
+
+    def worth(one: Affine) -> float:
+        centre = one.points(frame.centre[None]).float()
+        information, _, share = level.information(one.linear[None].float(), centre, frame.centre)
+        return float(information * share) * max(0.0, 1 - STIFFNESS * float(frame.stretches(one).square().mean()))
+
+    rigid = align(pair, frame.base, "rigid", True, seed)
+    return max(found, align(pair, rigid, "affine", False, seed, steps=FINE), key=worth)
 
 
 def _base_and(best: list[int]) -> list[int]:

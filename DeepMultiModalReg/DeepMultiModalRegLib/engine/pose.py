@@ -62,6 +62,10 @@ class PoseFrame:
         linear, centre = self.matrices(pose[None].double())
         return Affine.from_parts(linear[0], centre[0] - linear[0] @ self.centre)
 
+    def stretches(self, affine: Affine) -> Tensor:
+        """(D,) logarithms of an affine transform's stretches beside the base's."""
+        return torch.linalg.svdvals(affine.linear @ torch.linalg.inv(self.base.linear)).log()
+
     def likely(self, pose: Tensor) -> Tensor:
         """(B,) one for a pose that keeps every length, less where it stretches or shrinks: 0.9 at 20 %, 0 beyond 80 %.
 
