@@ -159,6 +159,21 @@ def test_with_a_frozen_planar_translator_only_the_last_level_learns_in_three_dim
         assert learning == {"last"}
 
 
+def test_what_weighs_a_field_learns_alone_for_an_affine_map():
+    torch.manual_seed(0)
+    settings = {"levels": [LEVEL, LEVEL], "steps": 4, "width": 4, "blocks": 1, "planewise": True}
+    method = build("nemar", 3, {**settings, "registration": "affine", "looks": 2, "confidence": 4})
+    o = NemarObjective(method, {"registration": {"translate_first": 1.0, "distance": 0.1}}, width=4)
+    with torch.no_grad():
+        torch.nn.init.normal_(method.registration.levels[0].unet.head.weight)
+    method.requires_grad_(False)
+    o.trained("registration").requires_grad_(True)
+    pairs = Draws(sampler((32, 32, 32)), 0, 0, 1, 3, False)[0]
+    o.loss("registration", o.terms("registration", pairs, torch.Generator())).backward()
+    assert {name.split(".")[0] for name, p in method.named_parameters() if p.grad is not None} == {"confidence"}
+    assert method.confidence.last.weight.grad.abs().sum() > 0
+
+
 def test_the_two_step_baseline_translates_volumes_too():
     torch.manual_seed(0)
     method = build("nemar", 3, {"levels": [LEVEL], "steps": 4, "width": 4, "blocks": 1, "planewise": True})

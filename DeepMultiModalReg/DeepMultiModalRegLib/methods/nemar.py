@@ -7,13 +7,16 @@ equal b, so that T learns grey levels and leaves geometry to R.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..losses.mind import mind
 from ..networks.affine_field import affine_part
+from ..networks.confidence import Confidence
 from ..networks.pair_sorter import PairSorter
 from ..networks.planewise import Planewise
 from ..networks.residual import ResidualTranslator
-from ..networks.warp import enlarge, follow, warp
+from ..networks.unet import INTERPOLATION
+from ..networks.warp import enlarge, follow, halve, warp
 from .base import Method, MethodOutput
 from .matching import FieldNetwork
 from .modality import judged, moving_is_second
@@ -27,9 +30,10 @@ class Nemar(Method):
     which image is of the modality that T starts from (the paper is told).
 
     registration: "affine" is the affine part of R's field, "deformable" the field; "both" is the deformable field of
-    what the affine part leaves. looks: how often R is asked for the affine part, each time of what is left. width,
-    blocks: of the translator (the paper: 64 and 9). planewise: in 3D, a 2D translator on slices of three planes.
-    levels, last, steps: of methods.matching.FieldNetwork.
+    what the affine part leaves. looks: how often R is asked for the affine part, each time of what is left. confidence:
+    channels of a network that weighs the field for its affine part (networks.confidence), 0 for none. width, blocks: of
+    the translator (the paper: 64 and 9). planewise: in 3D, a 2D translator on slices of three planes. levels, last,
+    steps: of methods.matching.FieldNetwork.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Nemar(Method):
         planewise: bool = False,
         registration: str = "deformable",
         looks: int = 1,
+        confidence: int = 0,
     ) -> None:
         super().__init__()
         if registration not in KINDS:
@@ -52,6 +57,7 @@ class Nemar(Method):
         self.translator = Planewise(translator) if planewise else translator
         self.sorter = PairSorter()
         self.registration = FieldNetwork(dimension, levels, None, steps, last)
+        self.confidence = Confidence(dimension, confidence) if confidence else None
         self.multiple = max(4, self.registration.multiple)
 
     @property
@@ -88,13 +94,26 @@ class Nemar(Method):
         shape = fixed.shape[2:]
         if self.kind == "deformable":
             return [enlarge(u, shape) for u in self.registration.coarse_ways(fixed, moving, inverse)]
-        u, head = enlarge(self.registration.coarse(fixed, moving), shape), (fixed > HEAD).float()
-        for _ in range(1, self.looks):
-            affine = affine_part(u, head)
-            u = follow(affine, enlarge(self.registration.coarse(fixed, warp(moving, affine)), shape))
+        affine, seen = None, moving
+        for _ in range(self.looks):
+            coarse = self.registration.coarse(fixed, seen)
+            u, weight = enlarge(coarse, shape), self.trusted(fixed, seen, coarse)
+            u = u if affine is None else follow(affine, u)
+            affine = affine_part(u, weight)
+            seen = warp(moving, affine)
         if self.kind == "affine":
-            return [affine_part(u, head, back) for back in inverse]
-        affine = affine_part(u, head)
-        rests = self.registration.coarse_ways(fixed, warp(moving, affine), inverse)
+            return [affine_part(u, weight, back) for back in inverse]
+        rests = self.registration.coarse_ways(fixed, seen, inverse)
         both = zip((enlarge(rest, shape) for rest in rests), inverse, strict=True)
-        return [follow(rest, affine_part(u, head, True)) if back else follow(affine, rest) for rest, back in both]
+        return [follow(rest, affine_part(u, weight, True)) if back else follow(affine, rest) for rest, back in both]
+
+    def trusted(self, fixed: Tensor, moving: Tensor, coarse: Tensor) -> Tensor:
+        """(N, 1, *shape) weights of the field `coarse` between both images: the head, where no network says more."""
+        head = (fixed > HEAD).float()
+        if self.confidence is None:
+            return head
+        small, warped = halve(fixed), warp(halve(moving), coarse)
+        with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
+            off = (mind(small.float()) - mind(warped.float())).abs().mean(1, keepdim=True)
+        weight = self.confidence([small, warped, off], coarse)
+        return head * nn.functional.interpolate(weight, size=fixed.shape[2:], mode=INTERPOLATION[self.dimension])

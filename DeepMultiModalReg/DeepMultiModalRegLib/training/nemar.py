@@ -50,9 +50,11 @@ class NemarObjective:
         self.critic_optimizer = torch.optim.Adam(judges, lr=rate, betas=(0.5, 0.999))
 
     def trained(self, stage: str) -> nn.Module:
-        """The networks that this stage trains; the others are frozen."""
+        """The networks that this stage trains; the others are frozen. Of a method that weighs its field that is
+        what weighs it: all of R, trained for an affine map, got worse in some hundred steps."""
         registration = self.method.registration
         last = registration.levels[-1] if registration.last is None else registration.last
+        last = last if self.method.confidence is None else self.method.confidence
         if stage == "cycle":
             return nn.ModuleList([self.method.translator, self.critic["cycle"].back])
         if stage == "levels":
