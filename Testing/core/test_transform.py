@@ -121,7 +121,8 @@ def test_points_of_any_shape_are_mapped() -> None:
         points = scattered(grid, 0.1, 24)
         flat = transform.points(points)
         assert torch.equal(transform.points(points.reshape(2, 3, 4, -1)).reshape(24, -1), flat)
-        assert torch.equal(transform.points(points[0]), flat[0])
+        # one point and many go through other kernels on some processors, which differ in the last bit
+        assert torch.allclose(transform.points(points[0]), flat[0], rtol=0, atol=1e-9)
 
 
 def test_gradients_reach_a_field_through_points() -> None:
