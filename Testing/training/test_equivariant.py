@@ -225,7 +225,7 @@ def test_a_real_slice_gets_the_references_middle_and_size_and_keeps_its_turn(tmp
         write_image(picture, tmp_path / f"p{number}.png")
     source = {"group": "x", "slices": tmp_path.name, "images": {"t2": "p*.png"}, "spacing": 1.0, "part": [0.3, 0.5]}
     wide = F.interpolate(pear(), scale_factor=2.0)
-    out = real_slices(source, tmp_path.parent, wide[0], 2.0)
+    out = real_slices(source, tmp_path.parent, wide[0])
     assert out.shape == (2, *wide.shape[2:])
     middles, sizes = zip(*(spread_of(x) for x in (out[:1, None], wide)), strict=True)
     assert (middles[0] - torch.tensor([0.0, 0.0])).abs().max() < 0.3 and abs(sizes[0] / sizes[1] - 1) < 0.05

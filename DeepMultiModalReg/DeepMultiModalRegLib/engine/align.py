@@ -102,9 +102,8 @@ def _plainer(pair: Pair, frame: PoseFrame, found: Affine, level: Level, seed: in
     """
 
     def worth(one: Affine) -> float:
-        centre = one.points(frame.centre[None]).float()
-        information, _, share = level.information(one.linear[None].float(), centre, frame.centre)
-        return float(information * share) * max(0.0, 1 - STIFFNESS * float(frame.stretches(one).square().mean()))
+        seen = float(_seen(level, replace(frame, base=one), torch.zeros(1, frame.numbers)))
+        return seen * max(0.0, 1 - STIFFNESS * float(frame.stretches(one).square().mean()))
 
     rigid = align(pair, frame.base, "rigid", True, seed)
     return max(found, align(pair, rigid, "affine", False, seed, steps=FINE), key=worth)

@@ -9,7 +9,6 @@ from ..networks.canonical import canonical
 from ..networks.dense_regressor import DenseRegressor, quarter
 
 UPRIGHT = 1.25  # stretch at which an image brought upright is seen: the template's head just fits
-SECOND = 1  # looks at every turn, brought upright by its answer
 THIRD = 2  # looks more of the turn that was taken
 
 
@@ -29,11 +28,8 @@ def find_turn(network: DenseRegressor, images: Tensor, frames: Tensor, upright: 
     view = canonical(images, network.unit)
     squares, turns = turned_squares(network, pictures, view)
     answers, words = answered(network, squares.flatten(0, 1), turns.flatten(0, 1))
-    each = pictures.repeat(4, 1, 1, 1)
-    for _ in range(SECOND):
-        answers, more = _again(network, each, answers, 1)
-        words = words + more
-    taken = words.reshape(4, -1).argmax(0)
+    answers, more = _again(network, pictures.repeat(4, 1, 1, 1), answers, 1)
+    taken = (words + more).reshape(4, -1).argmax(0)
     answer = answers.reshape(4, -1, 3, 3)[taken, torch.arange(len(images), device=images.device)]
     return _again(network, pictures, answer, THIRD)[0]
 

@@ -94,16 +94,17 @@ class Nemar(Method):
         shape = fixed.shape[2:]
         if self.kind == "deformable":
             return [enlarge(u, shape) for u in self.registration.coarse_ways(fixed, moving, inverse)]
-        affine, seen = None, moving
-        for _ in range(self.looks):
-            coarse = self.registration.coarse(fixed, seen)
-            u, weight = enlarge(coarse, shape), self.trusted(fixed, seen, coarse)
-            u = u if affine is None else follow(affine, u)
+        coarse = self.registration.coarse(fixed, moving)
+        u, weight = enlarge(coarse, shape), self.trusted(fixed, moving, coarse)
+        for _ in range(1, self.looks):
             affine = affine_part(u, weight)
             seen = warp(moving, affine)
+            coarse = self.registration.coarse(fixed, seen)
+            u, weight = follow(affine, enlarge(coarse, shape)), self.trusted(fixed, seen, coarse)
         if self.kind == "affine":
             return [affine_part(u, weight, back) for back in inverse]
-        rests = self.registration.coarse_ways(fixed, seen, inverse)
+        affine = affine_part(u, weight)
+        rests = self.registration.coarse_ways(fixed, warp(moving, affine), inverse)
         both = zip((enlarge(rest, shape) for rest in rests), inverse, strict=True)
         return [follow(rest, affine_part(u, weight, True)) if back else follow(affine, rest) for rest, back in both]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .affine_fit import fit_affine
 from .locator import Locator
@@ -53,7 +52,7 @@ class DenseRegressor(nn.Module):
         self.register_buffer("points", points, persistent=False)  # (M, 2) middles of the blocks
 
     def places(self, squares: Tensor) -> Places:
-        """(N, 2, side, side): the image in [0, 1] and where it was taken."""
+        """(N, 2, SIDE, SIDE): the image in [0, 1] and where it was taken."""
         out = self.locator(squares.contiguous(memory_format=torch.channels_last)).float().flatten(2)
         share = out[:, 3].sigmoid().detach()
         upright = (share * out[:, 4]).sum(1) / share.sum(1).clamp(min=1e-3)
@@ -68,10 +67,8 @@ class DenseRegressor(nn.Module):
 
     def seen(self, pictures: Tensor, view: Tensor) -> Tensor:
         """(N, C, SIDE, SIDE): pictures (N, C, *shape) read at `view` (N, 3, 3), a square's point to the picture's, both
-        in units about their middles; each pixel is the mean of some samples, since a view may be much coarser."""
-        fine = FINE * SIDE
-        squares = read_at(pictures, view, self.unit, (fine, fine), PIXEL / FINE)
-        return F.avg_pool2d(squares, FINE)
+        in units about their middles."""
+        return read_at(pictures, view, self.unit, (SIDE, SIDE), PIXEL, FINE)
 
 
 def quarter(turns: int) -> Tensor:

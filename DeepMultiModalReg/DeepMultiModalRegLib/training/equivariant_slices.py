@@ -98,12 +98,12 @@ def make_slices(recipes: list[dict], sources: list[dict], data: Path, frame: Fra
     return Slices(torch.stack(images), ("t1", "t2"), names)
 
 
-def real_slices(source: dict, data: Path, reference: Tensor, spacing: float) -> Tensor:
+def real_slices(source: dict, data: Path, reference: Tensor) -> Tensor:
     """(P, *shape) slices of patients of whom there are only pictures, as they were found: upright to some degrees.
 
     source: as training/stacks.py reads it, of one modality, and part: [from, to], shares of a patient's slices between
     which they are taken. The head gets the middle and the size (not the proportions, not the turn) of that in the
-    reference (1, *shape), pixels of `spacing` mm.
+    reference (1, *shape).
     """
     wanted, (low, high) = spread_of(reference[None])[1], source["part"]
     found = []
@@ -114,8 +114,7 @@ def real_slices(source: dict, data: Path, reference: Tensor, spacing: float) -> 
         view = torch.eye(3).repeat(len(chosen), 1, 1)
         view[:, :2, :2] *= (size / wanted)[:, None, None]
         view[:, :2, 2] = middle
-        fine = tuple(2 * n for n in reference.shape[1:])
-        found.append(F.avg_pool2d(read_at(chosen, view, 1.0, fine, 0.5), 2)[:, 0])
+        found.append(read_at(chosen, view, 1.0, tuple(reference.shape[1:]), 1.0, fine=2)[:, 0])
     return torch.cat(found)
 
 

@@ -42,7 +42,7 @@ def prepare(config: dict, data: Path, many: bool = False) -> SliceSet:
             ("held_out_recipes", "held_out", HELD_OUT_SEED),
         )
     ]
-    real = real_slices(config["real"], data, references[0], spacing) if many and "real" in config else None
+    real = real_slices(config["real"], data, references[0]) if many and "real" in config else None
     return SliceSet(references, *parts, real)
 
 
