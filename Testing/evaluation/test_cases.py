@@ -89,6 +89,19 @@ def test_what_was_found_of_a_pair_before_its_warp_joins_the_truth(data, of):
         load_case(described(own=own.tolist()), data)
 
 
+def test_a_case_that_asks_for_it_keeps_the_moving_image_as_it_was_before_its_warp(data):
+    warp = {"of": "moving", **SEEDED}
+    case = load_case(described(warp=warp, recover=True), data)
+    assert torch.equal(case.before.tensor, read_image(data / "b.nrrd")[0].tensor)
+    assert not torch.equal(case.before.tensor, case.moving.tensor)
+    assert load_case(described(warp=warp), data).before is None
+    for other in ({"of": "fixed", **SEEDED}, {**warp, "applied": True}):
+        with pytest.raises(InputError, match="of: moving"):
+            load_case(described(warp=other, recover=True), data)
+    with pytest.raises(InputError, match="of: moving"):
+        load_case(described(recover=True), data)
+
+
 def test_landmarks_and_a_mask_file_are_read(data):
     (data / "f.csv").write_text("0,0,0\n1,2,3\n")
     (data / "m.csv").write_text("1,0,0\n1,2,7\n")

@@ -97,3 +97,27 @@ def test_of_thick_slices_the_error_is_told_in_their_planes_and_across_them_from_
     assert row["found_mean_mm"] == pytest.approx(1.0, abs=1e-4)
     thin = random_image(Grid.regular((12, 10, 9), 2.0))
     assert "error_plane_mm" not in row_of(Case("one", "g", thin, thin, truth=moved[0]), Affine.identity(3))
+
+
+def test_what_a_tool_holds_wrongly_of_the_pair_itself_does_not_count_against_its_finding_a_known_warp():
+    """A tool that is off by `bias` with and without the warp has recovered it; one that answers the same as without it has
+    missed all of it."""
+    grid = Grid.regular((12, 10, 9), (1.0, 1.0, 6.0))
+    image = random_image(grid)
+    undone = Affine.from_parts(torch.diag(torch.tensor([1.1, 1.0, 1.0])).double(), torch.tensor([3.0, 4, 2]).double())
+    bias = Affine.from_parts(torch.eye(3).double(), torch.tensor([0.0, 5, 6]).double())
+    warped = random_image(grid, seed=1)
+    case = Case("one", "g", image, warped, truth=undone, before=image)
+
+    def row(after: Affine) -> dict:
+        def run(case: Case) -> Outcome:
+            return Outcome(after if case.moving is warped else bias, 1.0)
+
+        return measured(case, "m", Runner(run, "peer", "m"))[0]
+
+    biased, blind = row(undone @ bias), row(bias)
+    assert biased["recovered_max_mm"] < 1e-6 and biased["error_mean_mm"] > 7
+    apart = (undone.points(bias.points(grid.points())) - bias.points(grid.points())).reshape(-1, 3)
+    assert blind["recovered_mean_mm"] == pytest.approx(apart.norm(dim=1).mean().item(), rel=1e-6)
+    assert blind["recovered_across_mm"] == pytest.approx(2.0) and blind["recovered_plane_mm"] > 4
+    assert not any(key.startswith("recovered") for key in row_of(Case("one", "g", image, image, truth=undone), bias))

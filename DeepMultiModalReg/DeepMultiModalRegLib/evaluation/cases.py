@@ -20,6 +20,8 @@
         own: [[1, 0, 0, 2], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]   # affine, fixed to moving LPS mm: how the pair
                                                        # that is called aligned lies, found by other means: errors are
                                                        # told from that too (evaluation.own_offset)
+        recover: true                                  # each tool registers the pair as it was before the warp as well,
+                                                       # and the known warp is told from what it found there
       - {name: pictures, fixed: "train/ct-mr/case34/*_mr.png", moving: "train/ct-mr/case34/*_ct.png"}  # see `stacked`
 
 A list may take cases of shipped lists instead of, or before, its own:
@@ -53,7 +55,7 @@ from .warps import WarpRanges, known_warp
 
 FOLDER = Path(__file__).parent / "cases"
 KEYS = {"name", "group", "fixed", "moving", "labels", "warp", "mask", "landmarks", "modalities"}
-KEYS |= {"spacing", "pose", "peers", "own"}
+KEYS |= {"spacing", "pose", "peers", "own", "recover"}
 TRUTH_MM = 2.0  # of the lattice that a warp is inverted on, where the images are no coarser: warps are smooth
 STACK_MM = 6.5  # between slices that are files of their own
 SEEDED = {f.name for f in fields(WarpRanges)} | {"seed"}
@@ -64,7 +66,8 @@ class Case:
     """A pair in memory. labels: name of the set to (fixed's, moving's), each on its own image's lattice.
 
     truth: fixed LPS mm to moving LPS mm. mask: (*fixed shape) bool, where errors count. landmarks: (N, D) each, LPS mm.
-    found: as truth, with what was found of the pair before the warp; None where it is taken to be aligned.
+    found: as truth, with what was found of the pair before the warp; None where it is taken to be aligned. before: the
+    moving image as it was before the warp, where a tool's own answer for that pair is asked for.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Case:
     landmarks: tuple[Tensor, Tensor] | None = None
     modalities: tuple[str, str] | None = None
     found: Transform | None = None
+    before: Image | None = None
 
 
 def data_folder(given: str | os.PathLike | None = None) -> Path:
@@ -168,7 +172,7 @@ def load_case(described: dict, data: Path) -> Case:
         fixed, moving = (resample(averaged(image, g), g) for image in (fixed, moving) for g in [_coarse(image, wanted)])
         labels = {name: tuple(_nearest(i, _coarse(i, wanted)) for i in pair) for name, pair in labels.items()}
         mask = None if mask is None else _nearest(mask, fixed.grid)
-    truth = None
+    truth, before = None, _before(described, of, moving)
     if warp is not None:
         applied = described["warp"].get("applied", False)
         if of == "fixed":
@@ -191,6 +195,7 @@ def load_case(described: dict, data: Path) -> Case:
         _landmarks(described.get("landmarks"), data),
         tuple(described["modalities"]) if "modalities" in described else None,
         _found(described.get("own"), truth, of, fixed.grid),
+        before,
     )
 
 
@@ -255,6 +260,15 @@ def _found(own: list | None, truth: Transform | None, of: str, grid: Grid) -> Tr
         raise InputError("A case with an entry `own` needs a warp, from which its truth is known.")
     affine = Affine(torch.tensor(own, dtype=torch.float64))
     return compose(truth, affine, grid) if of == "moving" else compose(affine, truth, grid)
+
+
+def _before(described: dict, of: str, moving: Image) -> Image | None:
+    """The moving image without the warp that it is going to lie under, where `recover` asks for it."""
+    if not described.get("recover", False):
+        return None
+    if of != "moving" or described["warp"].get("applied", False):
+        raise InputError("A case with an entry `recover` needs a warp `of: moving` that is still to be applied.")
+    return moving
 
 
 def _coarse(image: Image, spacing: float) -> Grid:

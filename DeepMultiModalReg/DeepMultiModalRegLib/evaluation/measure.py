@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
-from ..core import Cancelled, Image, RegistrationError, Transform, resample
+from ..core import Cancelled, Image, RegistrationError, Transform, compose, resample
 from ..engine.chain import inverted
 from ..engine.choice import better_in_planes
 from ..engine.foreground import background
@@ -29,6 +30,7 @@ def measured(
     row["dimension"] = case.fixed.grid.dimension
     try:
         outcome = runner(case)
+        before = None if case.before is None else runner(replace(case, moving=case.before)).transform
     except Cancelled:
         raise
     except Exception as error:  # one row's trouble is not the next one's
@@ -49,6 +51,8 @@ def measured(
         errors = summary(transform_errors(outcome.transform, case.found, case.fixed.grid, case.mask))
         row |= {f"found_{key}_mm": value for key, value in errors.items()}
         row |= _in_planes("found", outcome.transform, case.found, case)
+    if before is not None:
+        row |= _recovered(outcome.transform, before, case)
     if case.landmarks is not None:
         errors = summary(landmark_errors(outcome.transform, *case.landmarks))
         row |= {f"landmark_{key}_mm": value for key, value in errors.items()}
@@ -87,6 +91,16 @@ def _overlap(case: Case, label_set: str, outcome: Outcome, surfaces: bool) -> di
         if len(finite) < len(distances):
             row[f"lost_{label_set}"] = len(distances) - len(finite)  # labels that the warp has moved out of sight
     return row
+
+
+def _recovered(transform: Transform, before: Transform, case: Case) -> dict:
+    """How far from the known warp the tool moved its own answer `before` it, so that what it holds wrongly of the pair
+    itself, or the pair's truth does, is left out: W^-1(before(x)) against transform(x)."""
+    grid = case.fixed.grid
+    expected = compose(case.truth, before, grid)
+    errors = summary(transform_errors(transform, expected, grid, case.mask))
+    row = {f"recovered_{key}_mm": value for key, value in errors.items()}
+    return row | _in_planes("recovered", transform, expected, case)
 
 
 def _in_planes(name: str, transform: Transform, truth: Transform, case: Case) -> dict:
