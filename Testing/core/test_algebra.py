@@ -8,7 +8,7 @@ import SimpleITK as sitk
 import torch
 from lattices import LATTICES, SOLID, affine_near, near, sitk_transform, smooth_field, transforms_near
 
-from DeepMultiModalRegLib.core import Affine, Composite, DenseField, Grid, Image, compose, invert
+from DeepMultiModalRegLib.core import Affine, Composite, DenseField, Grid, Image, InputError, compose, halfway, invert
 
 every_solid_lattice = pytest.mark.parametrize("grid", SOLID.values(), ids=SOLID.keys())
 every_lattice = pytest.mark.parametrize("grid", LATTICES.values(), ids=LATTICES.keys())
@@ -97,3 +97,26 @@ def test_inversion_is_the_same_twice() -> None:
     transform = transforms_near(grid)["composite"]
     first, second = (invert(transform, grid)[0].dense.field.tensor for _ in range(2))
     assert torch.equal(first, second)
+
+
+@every_lattice
+def test_halfway_is_as_far_from_one_as_from_the_other_in_either_order_and_for_their_inverses(grid: Grid) -> None:
+    one, other = affine_near(grid), affine_near(near(grid), -11)
+    middle = halfway(one, other)
+    twice = middle.matrix @ torch.linalg.solve(one.matrix, middle.matrix)  # as far again
+    assert torch.allclose(twice, other.matrix, atol=1e-7)
+    assert torch.allclose(halfway(other, one).matrix, middle.matrix, atol=1e-7)
+    assert torch.allclose(halfway(one.inverse(), other.inverse()).matrix, middle.inverse().matrix, atol=1e-7)
+    assert torch.allclose(halfway(one, one).matrix, one.matrix, atol=1e-9)
+
+
+def test_halfway_between_a_turn_and_none_is_half_of_the_turn_and_opposite_turns_have_none() -> None:
+    def turn(degrees: float) -> Affine:
+        matrix = torch.eye(3, dtype=torch.float64)
+        a = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+        matrix[:2, :2] = torch.stack([torch.stack([a.cos(), -a.sin()]), torch.stack([a.sin(), a.cos()])])
+        return Affine(matrix)
+
+    assert torch.allclose(halfway(turn(10.0), turn(70.0)).matrix, turn(40.0).matrix, atol=1e-12)
+    with pytest.raises(InputError, match="halfway"):
+        halfway(turn(0.0), turn(175.0))

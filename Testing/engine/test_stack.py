@@ -61,6 +61,30 @@ def test_thick_slices_are_brought_together_stiffly_and_thin_ones_freely():
     assert thick(mixed)
 
 
+def test_exchanged_thick_slices_are_brought_together_by_the_inverse():
+    fixed, moving, truth = tilted(18)
+    pair = Pair(fixed, moving, None, None, 0.0, 0.0)
+    there, back = brought(pair, Affine.identity(3)), brought(pair.exchanged(), Affine.identity(3))
+    assert torch.allclose(there.matrix, back.inverse().matrix, atol=1e-9)
+    assert off(there, fixed, truth) < 0.4 * off(Affine.identity(3), fixed, truth)
+
+
+def test_where_two_directions_lie_far_apart_the_fixed_images_is_taken(monkeypatch):
+    fixed, moving, _ = tilted(18)
+    pair = Pair(fixed, moving, None, None, 0.0, 0.0)
+
+    def shifted(mm: float):
+        def found(asked, *rest):
+            move = torch.tensor([mm if asked.fixed is moving else 0.0, 0.0, 0.0], dtype=torch.float64)
+            return Affine.from_parts(torch.eye(3, dtype=torch.float64), -move)
+
+        return found
+
+    for mm, expected in ((4.0, 2.0), (9.0, 0.0)):  # slices lie 6 mm apart
+        monkeypatch.setattr("DeepMultiModalRegLib.engine.stack._stiff", shifted(mm))
+        assert torch.allclose(brought(pair, Affine.identity(3)).translation[0], torch.tensor(expected).double())
+
+
 def test_an_affine_of_thick_slices_is_not_corrected_freely_before_it_is_refined(monkeypatch):
     fixed, moving, _ = tilted(18)
     asked = []

@@ -100,8 +100,8 @@ def test_of_thick_slices_the_error_is_told_in_their_planes_and_across_them_from_
 
 
 def test_what_a_tool_holds_wrongly_of_the_pair_itself_does_not_count_against_its_finding_a_known_warp():
-    """A tool that is off by `bias` with and without the warp has recovered it; one that answers the same as without it has
-    missed all of it."""
+    """A tool that is off by `bias` with and without the warp has recovered it; one that answers the same as without it
+    has missed all of it."""
     grid = Grid.regular((12, 10, 9), (1.0, 1.0, 6.0))
     image = random_image(grid)
     undone = Affine.from_parts(torch.diag(torch.tensor([1.1, 1.0, 1.0])).double(), torch.tensor([3.0, 4, 2]).double())

@@ -1,6 +1,6 @@
 """Images, lattices and transforms in LPS millimetres, on torch tensors."""
 
-from .algebra import compose, invert
+from .algebra import compose, halfway, invert
 from .errors import Cancelled, InputError, MemoryShortage, RegistrationError
 from .grid import Grid
 from .image import Image, canonical_axes, reorient, reoriented_grid
@@ -23,6 +23,7 @@ __all__ = [
     "canonical_axes",
     "compose",
     "folds",
+    "halfway",
     "invert",
     "jacobian_determinant",
     "reorient",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from .errors import InputError
 from .grid import Grid
 from .image import Image
-from .transform import Composite, DenseField, Transform, split
+from .transform import Affine, Composite, DenseField, Transform, split
+
+ROOT_ROUNDS = 20  # of an iteration that doubles its digits each time
 
 
 def compose(outer: Transform, inner: Transform, grid: Grid) -> Transform:
@@ -24,6 +27,21 @@ def compose(outer: Transform, inner: Transform, grid: Grid) -> Transform:
     moved = v.to("cpu").points(y)
     w = b.inverse().points(moved) - x
     return Composite(DenseField(Image(torch.movedim(w, -1, 0).float(), grid)).closed(), a @ b)
+
+
+def halfway(first: Affine, second: Affine) -> Affine:
+    """The affine transform between two: first o (first^-1 o second)^(1/2), the same in either order, and the inverse of
+    that between their inverses (the geometric mean; Arsigny et al. 2009). The square root by Denman and Beavers 1976.
+
+    Raises InputError where there is none: one of them lies turned by 180 degrees to the other, or mirrored.
+    """
+    root = torch.linalg.solve(first.matrix, second.matrix)
+    if (torch.linalg.eigvals(root).real <= 0).any():
+        raise InputError("There is no transform halfway between two that are turned by more than 90 degrees.")
+    other = torch.eye(len(root), dtype=root.dtype)
+    for _ in range(ROOT_ROUNDS):
+        root, other = (root + torch.linalg.inv(other)) / 2, (other + torch.linalg.inv(root)) / 2
+    return Affine(first.matrix @ root)
 
 
 def invert(

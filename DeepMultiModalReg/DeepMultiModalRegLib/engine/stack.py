@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core import Affine, DenseField, split
+from ..core import Affine, DenseField, halfway, split
 from .align import FINE, align
+from .body import body_points
 from .chain import chained
 from .choice import better_in_planes
 from .network import Pair
@@ -31,10 +32,22 @@ def brought(
     Slice by slice nothing moves through the plane, and a network that compares slices which do not belong together
     moves them to where they should not go: volumes are brought together first. Where slices are thick, rigidly first,
     and then stiff against stretches and shears: few slices tell little of those that lie across them, and mutual
-    information would rather tilt and flatten a head than leave it. wide: as in engine.align.
+    information would rather tilt and flatten a head than leave it. And in both directions, for what is read between
+    slices of one image differs from what is read between those of the other: halfway between both answers, so that
+    exchanged images give the inverse; where they lie further apart than slices do, the one found from the fixed image.
+    wide: as in engine.align.
     """
     if not thick(pair):
         return align(pair, first, "affine", wide, seed, tick)
+    there = _stiff(pair, first, wide, seed, lambda share: tick(share / 2))
+    back = _stiff(pair.exchanged(), first.inverse(), wide, seed, lambda share: tick(0.5 + share / 2)).inverse()
+    body = body_points(pair.fixed, pair.fixed_mask)
+    apart = (there.points(body) - back.points(body)).norm(dim=1).mean()
+    slices = max(max(image.grid.spacing) for image in (pair.fixed, pair.moving))
+    return halfway(there, back) if apart < slices else there
+
+
+def _stiff(pair: Pair, first: Affine, wide: bool, seed: int, tick: Callable[[float], None]) -> Affine:
     rigid = align(pair, first, "rigid", wide, seed, lambda share: tick(share / 2))
     return align(pair, rigid, "affine", False, seed, lambda share: tick(0.5 + share / 2), FINE, STIFFNESS)
 
