@@ -49,10 +49,11 @@ class Knowing(DenseRegressor):
 
     def __init__(self, off: float = 0.0, deceived: bool = False) -> None:
         super().__init__((4, 6), UNIT)
-        self.off, self.deceived, self.frames = off, deceived, []
+        self.off, self.deceived, self.frames, self.second = off, deceived, [], []
 
-    def places(self, squares: torch.Tensor) -> Places:
+    def places(self, squares: torch.Tensor, again: bool = False) -> Places:
         self.frames.append(squares[:, 3:])
+        self.second.append(again)
         found = found_by_spots(squares[:, :3], PIXEL / UNIT)
         angle = turned(found)
         far = angle > 50
@@ -88,6 +89,16 @@ def test_looks_after_the_first_correct_it():
         assert squares.shape[:2] == places.shape[:2] == (4, 4)
         found = find_turn(network, images, torch.ones_like(images[:, :1]))
     assert (b @ found - torch.eye(3)).abs().max() < 0.02
+
+
+def test_only_looks_at_what_an_answer_brought_upright_are_second_looks():
+    images, _ = posed_spots([20, 160])
+    network = Knowing()
+    with torch.no_grad():
+        find_turn(network, images, torch.ones_like(images[:, :1]))
+        assert network.second == [False, True, True, True]
+        find_turn(network, images, torch.ones_like(images[:, :1]), upright=True)
+    assert all(network.second[4:])
 
 
 def test_the_network_sees_where_the_picture_ends():

@@ -41,6 +41,15 @@ def test_every_block_of_four_pixels_gets_an_answer():
     assert torch.allclose(dense.points[0], torch.full((2,), first))
 
 
+def test_a_second_look_differs_by_what_was_learned_for_it_alone():
+    dense, squares = network(), torch.rand(2, 2, SIDE, SIDE)
+    first = dense.places(squares)
+    assert torch.equal(first.upright, dense.places(squares, again=True).upright)
+    torch.nn.init.normal_(dense.again)
+    assert torch.equal(first.upright, dense.places(squares).upright)
+    assert not torch.allclose(first.upright, dense.places(squares, again=True).upright)
+
+
 def test_the_map_is_that_of_the_places_even_where_some_went_astray():
     dense = network()
     a = math.radians(40)

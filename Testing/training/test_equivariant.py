@@ -20,7 +20,7 @@ from DeepMultiModalRegLib.training.deformation import middle_points
 from DeepMultiModalRegLib.training.equivariant import TERMS, EquivariantObjective, template_poses
 from DeepMultiModalRegLib.training.equivariant_dense import TERMS as DENSE_TERMS
 from DeepMultiModalRegLib.training.equivariant_looks import random_looks
-from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges, occluded
+from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges, bent, occluded
 from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
 from DeepMultiModalRegLib.training.equivariant_slices import Frame, real_slices, spread_of
 from DeepMultiModalRegLib.training.train import read_config
@@ -67,6 +67,24 @@ def test_occlusions_blot_out_and_nothing_else():
     share = (out == 0).float().flatten(1).mean(1)
     assert set(out.unique().tolist()) == {0.0, 1.0} and share.min() > 0.01 and share.max() < 0.65
     assert torch.equal(occluded(image, None, torch.Generator()), image) and torch.equal(image, torch.ones_like(image))
+
+
+def test_often_covers_more_images_than_some():
+    images, shares = torch.ones(400, 1, 20, 20), {}
+    for kind in ("some", "often"):
+        out = occluded(images, kind, torch.Generator().manual_seed(0))
+        shares[kind] = (out == 0).flatten(1).any(1).float().mean().item()
+    assert 0.2 < shares["some"] < 0.4 < shares["often"] < 0.7
+
+
+def test_a_bend_is_smooth_and_shifts_nothing_on_the_whole():
+    """Read off two ramps, which show where each pixel came from."""
+    ramp = torch.stack([torch.arange(109.0).expand(109, -1), torch.arange(109.0)[:, None].expand(-1, 109)])
+    there = bent(ramp.repeat(50, 1, 1, 1), 2.0, torch.Generator().manual_seed(0))
+    u = (there - ramp)[..., 8:-8, 8:-8]
+    assert 0.8 < u.std() < 3.0 and u.mean().abs() < 0.1 and u.mean((2, 3)).abs().max() < 1.5
+    assert u.diff(dim=-1).abs().max() < 0.6 and u.diff(dim=-2).abs().max() < 0.6  # nothing folds
+    assert torch.allclose(bent(ramp[None], 0.0, torch.Generator()), ramp[None], atol=1e-4)
 
 
 def test_a_method_that_knows_the_pose_pays_nothing():

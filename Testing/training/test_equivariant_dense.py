@@ -13,7 +13,7 @@ from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.methods.equivariant_turns import UPRIGHT
 from DeepMultiModalRegLib.networks.canonical import canonical
 from DeepMultiModalRegLib.networks.dense_regressor import PIXEL, SIDE, Places, quarter
-from DeepMultiModalRegLib.training.equivariant_dense import DenseObjective, _four, _two, dense_terms, turned
+from DeepMultiModalRegLib.training.equivariant_dense import DenseObjective, _four, _nearest, dense_terms, turned
 from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges
 from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
 
@@ -30,26 +30,27 @@ class Recorded(DenseObjective):
         super().__init__(build("equivariant", 2, SETTINGS), weights, pear(), SMALL, **more)
         self.squares, self.targets = [], []
         says = self.network.places
-        self.network.places = lambda squares: self._shown(squares, None if told else says)
+        self.network.places = lambda squares, again=False: self._shown(squares, again, None if told else says)
 
     def _pictures(self, images, generator):
         self.pictures, self.b = super()._pictures(images, generator)
         return self.pictures, self.b
 
     def _second(self, answers, angles, words, b, generator):
-        self.chosen, self.right = super()._second(answers, angles, words, b, generator), angles.argmin(0)
-        return self.chosen
+        self.chosen, which = super()._second(answers, angles, words, b, generator)
+        return self.chosen, which
 
-    def _shown(self, squares, says):
-        if len(self.squares) % 2:
-            target = self.b.repeat(2, 1, 1) @ self.chosen @ torch.diag(torch.tensor([UPRIGHT, UPRIGHT, 1.0]))
+    def _shown(self, squares, again, says):
+        if again:
+            square = torch.diag(torch.tensor([UPRIGHT, UPRIGHT, 1.0]))
+            target = (self.b @ self.chosen @ square).flatten(0, 1)
         else:
             view = canonical(self.pictures[:, :1], self.method.unit)
             target = torch.cat([self.b @ view @ quarter(k) for k in range(4)])
         self.squares.append(squares)
         self.targets.append(target)
         if says is not None:
-            return says(squares)
+            return says(squares, again)
         true = self.network.points @ target[:, :2, :2].transpose(1, 2) + target[:, None, :2, 2]
         flat = torch.zeros(true.shape[:2])
         return Places(true, flat - 4, flat, torch.where(turned(target) < 45, 9.0, -9.0))
@@ -85,12 +86,36 @@ def test_the_second_look_is_at_the_right_answer_and_at_a_wrong_one_that_is_belie
     answers = torch.eye(3).repeat(4, 60, 1, 1) * torch.arange(1.0, 5)[:, None, None, None]  # told apart by their size
     angles = torch.tensor([[80.0, 10.0, 100.0, 170.0]] * 60).T
     believed = torch.tensor([[0.0, 9.0, 0.0, 6.0]] * 60).T
-    chosen = made._second(answers, angles, believed, torch.eye(3).repeat(60, 1, 1), generator)
-    size = chosen[:, 2, 2]
-    right, wrong = size[:60], size[60:]
+    chosen, which = made._second(answers, angles, believed, torch.eye(3).repeat(60, 1, 1), generator)
+    right, wrong = chosen[:, :, 2, 2]
     near = torch.arange(60) % 3 == 0
     assert (right[~near] == 2).all() and (right[near] == 1).all()
     assert (wrong == 4).float().mean() > 0.9 and not (wrong == 2).any()
+    assert (which[0] == 1).all() and torch.equal(which[1] + 1.0, wrong)
+
+
+def test_all_four_are_looked_at_again_where_three_rivals_are_asked_for():
+    made = Recorded({**PLACES, "template": 0.1}, rivals=3)
+    terms = made.terms(pear().repeat(9, 1, 1, 1), torch.Generator().manual_seed(0))
+    first, second = made.squares
+    assert (len(first), len(second)) == (36, 36) and made.images_per_slice() == 8
+    assert all(torch.isfinite(value) for value in terms.values())
+    terms["turn"].backward()
+    assert made.network.again.grad.abs().sum() > 0  # second looks alone are told what they are
+
+
+def test_in_use_the_words_of_both_looks_add_up_so_what_the_first_knows_need_not_be_learned_again():
+    made, torn = Recorded(PLACES, told=True, rivals=3), Recorded(PLACES, told=True, rivals=3)
+    says = torn._shown
+
+    def second_unsure(squares, again, own):
+        said = says(squares, again, own)
+        return Places(said.coordinates, said.spread, said.head, said.upright * 0) if again else said
+
+    torn._shown = second_unsure
+    images = pear().repeat(9, 1, 1, 1)
+    sure, first_alone = (one.terms(images, torch.Generator().manual_seed(1))["turn"] for one in (made, torn))
+    assert first_alone < sure + 0.1
 
 
 def test_every_other_slice_is_mirrored_where_that_is_asked_for():
@@ -126,8 +151,10 @@ def test_turns_compete_for_the_truth():
     assert _four(sure, angles) < 0.5 < _four(sure.flip(0), angles)
     one = sure[:, :1]
     assert _four(one, angles[:, :1]) < 1e-3
-    assert _two(one[:2], angles[:2, :1]) < 1e-3 and _two(one[:2].flip(0), angles[:2, :1]) > 9
-    assert _two(one[:2], torch.tensor([[100.0], [110.0]])) == 0  # neither is clearly nearer
+    assert _nearest(one[:2], angles[:2, :1]) < 1e-3 and _nearest(one[:2].flip(0), angles[:2, :1]) > 9
+    assert _nearest(one[:2], torch.tensor([[100.0], [110.0]])) == 0  # neither is clearly nearer
+    both = torch.tensor([[4.0], [9.0], [170.0], [91.0]])  # two end in the same place: either may be taken
+    assert _nearest(one, both) < 1e-3 and _nearest(one[[1, 0, 2, 3]], both) < 1e-3
 
 
 def test_far_turns_teach_doubt_but_no_places():

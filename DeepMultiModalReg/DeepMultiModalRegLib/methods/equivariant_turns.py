@@ -50,10 +50,12 @@ def upright_squares(network: DenseRegressor, pictures: Tensor, answers: Tensor) 
     return network.seen(pictures, view), view
 
 
-def answered(network: DenseRegressor, squares: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+def answered(
+    network: DenseRegressor, squares: Tensor, places: Tensor, again: bool = False
+) -> tuple[Tensor, Tensor]:
     """What the network says of squares (N, 2, SIDE, SIDE) whose points lie at `places` (N, 3, 3) of a picture: R (N, 3,
-    3), template to picture; and its word for their being upright (N,), a logit."""
-    said = network.places(squares)
+    3), template to picture; and its word for their being upright (N,), a logit. again: these are second looks."""
+    said = network.places(squares, again)
     found = network.maps(said)
     with torch.autocast(squares.device.type, enabled=False):
         return places @ torch.linalg.inv(found), said.upright
@@ -63,5 +65,5 @@ def _again(network: DenseRegressor, pictures: Tensor, answers: Tensor, times: in
     """The answers (N, 3, 3) after so many looks at the pictures as they bring them upright; the last look's word."""
     words = answers.new_zeros(len(answers))
     for _ in range(times):
-        answers, words = answered(network, *upright_squares(network, pictures, answers))
+        answers, words = answered(network, *upright_squares(network, pictures, answers), again=True)
     return answers, words

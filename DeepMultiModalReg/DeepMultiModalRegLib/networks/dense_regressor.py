@@ -41,19 +41,23 @@ class DenseRegressor(nn.Module):
     so that what is cut off or covered is not missed, and a mirrored answer cannot come out. unit: pixels that count 1.
     The network sees squares of SIDE pixels, which turn onto themselves in quarter turns, and beside the image a second
     channel, 1 inside the picture and 0 beyond its edges, so that where a head is cut off is not taken for its border.
+    again: what is added to the first layer's answer at every block of a second look, which lies in the template's frame
+    if the first look was right, so that what is to be expected there can be learned.
     """
 
     def __init__(self, widths: tuple[int, ...], unit: float, depth: int = 2) -> None:
         super().__init__()
         self.locator = Locator(tuple(widths), depth, 2, BLOCK, 2)
+        self.again = nn.Parameter(torch.zeros(1, widths[0], SIDE // BLOCK, SIDE // BLOCK))
         self.unit = unit
         blocks = (torch.arange(SIDE // BLOCK) * BLOCK + (BLOCK - SIDE) / 2) * PIXEL
         points = torch.stack(torch.meshgrid(blocks, blocks, indexing="ij")[::-1], -1).reshape(-1, 2) / unit
         self.register_buffer("points", points, persistent=False)  # (M, 2) middles of the blocks
 
-    def places(self, squares: Tensor) -> Places:
-        """(N, 2, SIDE, SIDE): the image in [0, 1] and where it was taken."""
-        out = self.locator(squares.contiguous(memory_format=torch.channels_last)).float().flatten(2)
+    def places(self, squares: Tensor, again: bool = False) -> Places:
+        """(N, 2, SIDE, SIDE): the image in [0, 1] and where it was taken. again: these are second looks."""
+        beside = self.again if again else None
+        out = self.locator(squares.contiguous(memory_format=torch.channels_last), beside).float().flatten(2)
         share = out[:, 3].sigmoid().detach()
         upright = (share * out[:, 4]).sum(1) / share.sum(1).clamp(min=1e-3)
         return Places(out[:, :2].transpose(1, 2), out[:, 2].clamp(*ERROR), out[:, 3], upright)

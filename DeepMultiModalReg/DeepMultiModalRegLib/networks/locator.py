@@ -34,7 +34,8 @@ class Locator(nn.Module):
     side of what gets one answer (2: half the resolution); inputs: channels.
     forward: (N, inputs, *shape), intensities in [0, 1], shape a multiple of block * 2**(len(widths) - 1), to
     (N, 5, *shape / block): the coordinates, the logarithm of their expected error, the logit of lying in the head, and
-    in a plane that of being seen about upright.
+    in a plane that of being seen about upright. beside: (1, widths[0], *shape / block), added to what the first
+    convolution says.
     """
 
     OUTPUTS = 5
@@ -64,8 +65,9 @@ class Locator(nn.Module):
         nn.init.normal_(self.head.weight, 0, 1e-2)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.encoder[0](self.stem(x))
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        y = self.stem(x)
+        y = self.encoder[0](y if beside is None else y + beside.to(y.dtype))
         levels = []
         for down, encode in zip(self.down[:-1], self.encoder[1:-1], strict=True):
             levels.append(y)

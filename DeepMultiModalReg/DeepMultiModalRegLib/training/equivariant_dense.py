@@ -17,7 +17,7 @@ from ..networks.dense_regressor import BLOCK, DenseRegressor, Places
 from ..networks.posing import moved
 from .equivariant import EquivariantObjective
 from .equivariant_looks import INSIDE, random_looks
-from .equivariant_poses import D0, PoseRanges, occluded
+from .equivariant_poses import D0, PoseRanges, bent, occluded
 
 TERMS = ("places", "sureness", "head", "upright", "turn")
 KNOWN = 65.0  # degrees of turn up to which places are taught: beyond, a quarter turn of the square is the better view
@@ -27,22 +27,23 @@ SECOND = 3  # one right second look in so many is at a random near pose
 NEAR = PoseRanges(translation=8, rotation=20, shear=0.15, scale=0.15)  # what the first look leaves
 LOOKS = 0.5  # share of slices that are shown with another look, where that is asked for
 SOFT = 20.0  # degrees around an eighth turn within which two quarter turns share the truth
-APART = 20.0  # degrees by which one of two second looks must be nearer to upright to count as the right one
+APART = 20.0  # degrees by which a second look must be further from upright than the nearest to count as wrong
 
 
 class DenseObjective(EquivariantObjective):
     """As EquivariantObjective, of a method with the head "dense"; of the published terms it knows template alone.
 
     Every slice is looked at as methods/equivariant_turns.py does: in four quarter turns of its canonical view, then as
-    two of the answers, the right turn's and one wrong one that the network believes, bring it upright; every third
-    right one is a random near pose instead. Shown what its own wrong answers make of a head, the network learns what is
-    wrong with them.
+    the answers bring it upright: the right turn's and `rivals` wrong ones, one that the network believes or all three;
+    every third right one is a random near pose instead. Shown what its own wrong answers make of a head, the network
+    learns what is wrong with them.
 
     places: how far every block's place in the template is from B x, taught of near turns alone. sureness: how well the
     network knows that distance. head, upright: whether it knows what is head, and which way is up. turn: cross-entropy
-    of the four first looks' words for being upright, and of the two second looks'. template: the published
-    |B R(I o B) - Id| of the looks that are not turned far.
+    of the four first looks' words for being upright, and of the second looks'; where all four are looked at again, of
+    the sum of both, as in use. template: the published |B R(I o B) - Id| of the looks that are not turned far.
     near: share of slices whose pose is drawn from D0 instead of the stage's ranges. mirrored: every other image is.
+    bend: pixels, of training/equivariant_poses.py `bent`.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class DenseObjective(EquivariantObjective):
         *others,
         mirrored: bool = False,
         near: float = 0.0,
+        rivals: int = 1,
+        bend: float = 0.0,
         **more,
     ) -> None:
         self.own = {name: weight for name, weight in weights.items() if name in TERMS}
@@ -61,9 +64,10 @@ class DenseObjective(EquivariantObjective):
         super().__init__(method, published, *others, **more)
         assert isinstance(method.regressor, DenseRegressor)
         self.network, self.mirrored, self.near = method.regressor, mirrored, near
+        self.rivals, self.bend = rivals, bend
 
     def images_per_slice(self) -> int:
-        return 6
+        return 5 + self.rivals
 
     def loss(self, terms: dict[str, Tensor]) -> Tensor:
         weights = self.weights | self.own
@@ -81,18 +85,21 @@ class DenseObjective(EquivariantObjective):
             found = [self.network.maps(said[0])]
             answers = places @ torch.linalg.inv(found[0].detach()).reshape(4, count, 3, 3)
             angles, words = turned(targets).reshape(4, count), said[0].upright.reshape(4, count)
-            chosen = self._second(answers, angles, words.detach(), b, generator)
-            second, later = upright_squares(self.network, pictures.repeat(2, 1, 1, 1), chosen)
-        said.append(self.network.places(second[:, :2]))
+            looks = 1 + self.rivals
+            chosen, which = self._second(answers, angles, words.detach(), b, generator)
+            second, later = upright_squares(self.network, pictures.repeat(looks, 1, 1, 1), chosen.flatten(0, 1))
+        said.append(self.network.places(second[:, :2], again=True))
         with torch.autocast(images.device.type, enabled=False):
-            later = b.repeat(2, 1, 1) @ later
+            later = b.repeat(looks, 1, 1) @ later
             targets = torch.cat([targets, later])
             found.append(self.network.maps(said[1]))
             whole = Places(*(torch.cat([getattr(s, name) for s in said]) for name in Places.__dataclass_fields__))
             heads = F.avg_pool2d(torch.cat([first, second])[:, 2:], BLOCK).flatten(1)
             terms = dense_terms(whole, self.network.points, targets, heads)
-            again = said[1].upright.reshape(2, count)
-            terms["turn"] = _four(words, angles) + _two(again, turned(later).reshape(2, count))
+            again = said[1].upright.reshape(looks, count)
+            if looks == len(words):
+                again = again + words.detach().gather(0, which)
+            terms["turn"] = _four(words, angles) + _nearest(again, turned(later).reshape(looks, count))
             terms = {name: value for name, value in terms.items() if name in self.own}
             if "template" in self.weights:
                 known = turned(targets) < KNOWN
@@ -107,6 +114,8 @@ class DenseObjective(EquivariantObjective):
         if self.mirrored:  # such a head lies in the template's frame as well: its middle is the lattice's
             chosen = torch.rand(count, generator=generator) < 0.5
             images = torch.where(chosen[:, None, None, None], images.flip(-1), images)
+        if self.bend:
+            images = bent(images, self.bend, generator)
         b = self.ranges.draw(count, unit, generator)
         near = torch.rand(count, generator=generator) < self.near
         b = torch.where(near[:, None, None], D0.draw(count, unit, generator), b)
@@ -117,18 +126,19 @@ class DenseObjective(EquivariantObjective):
             shown = torch.where(chosen[:, None, None, None], random_looks(shown, generator), shown)
         return torch.cat([shown, torch.ones_like(shown), head], 1), b
 
-    def _second(self, answers: Tensor, angles: Tensor, words: Tensor, b: Tensor, generator) -> Tensor:
-        """(2 N, 3, 3) poses of the second looks, template to picture: those of the right turns, then those of a wrong
-        one each, drawn by how much the first look believes it. answers: (4, N, 3, 3), angles, words: (4, N)."""
+    def _second(self, answers: Tensor, angles: Tensor, words: Tensor, b: Tensor, generator) -> tuple[Tensor, Tensor]:
+        """(1 + rivals, N, 3, 3) poses of the second looks, template to picture, and (1 + rivals, N) the turn that each
+        is of: the right ones, then wrong ones, drawn by how much the first look believes them. answers: (4, N, 3, 3),
+        angles, words: (4, N)."""
         every, right = torch.arange(len(b)), angles.argmin(0)
-        believed = words.scatter(0, right[None], -torch.inf).softmax(0)
-        wrong = torch.multinomial(believed.T + 1e-6, 1, generator=generator)[:, 0]
-        wrong = torch.where(wrong == right, (right + 2) % 4, wrong)
-        nearest = answers[right, every].clone()
+        believed = (words.softmax(0) + 1e-6).scatter(0, right[None], 0.0)
+        wrong = torch.multinomial(believed.T, self.rivals, generator=generator).T
+        which = torch.cat([right[None], wrong])
+        poses = answers[which, every]
         drawn = every % SECOND == 0
         jitter = NEAR.draw(int(drawn.sum()), self.method.unit, generator)
-        nearest[drawn] = torch.linalg.inv(b[drawn]) @ jitter
-        return torch.cat([nearest, answers[wrong, every]])
+        poses[0, drawn] = torch.linalg.inv(b[drawn]) @ jitter
+        return poses, which
 
 
 def dense_terms(said: Places, points: Tensor, targets: Tensor, heads: Tensor) -> dict[str, Tensor]:
@@ -164,8 +174,10 @@ def _four(words: Tensor, angles: Tensor) -> Tensor:
     return -(target * words.log_softmax(0)).sum(0).mean()
 
 
-def _two(words: Tensor, angles: Tensor) -> Tensor:
-    """The same of two looks (2, N), where one of them is clearly nearer to upright."""
-    clear = (angles[0] - angles[1]).abs() > APART
-    both = -words.log_softmax(0).gather(0, angles.argmin(0, keepdim=True))[0]
-    return (clear * both).sum() / clear.sum().clamp(min=1)
+def _nearest(words: Tensor, angles: Tensor) -> Tensor:
+    """The same of second looks (K, N), where all that are about as near to upright as the nearest one are right: some
+    end in the same place."""
+    right = angles < angles.amin(0) + APART
+    known = words.masked_fill(~right, -torch.inf).logsumexp(0) - words.logsumexp(0)
+    clear = ~right.all(0)
+    return -(clear * known).sum() / clear.sum().clamp(min=1)

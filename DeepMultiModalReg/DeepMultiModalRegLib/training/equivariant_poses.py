@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .deformation import uniform
 
@@ -61,23 +62,25 @@ FOUND = PoseRanges(translation=4, rotation=8, shear=0.0, scale=0.05)
 
 # side of the rectangles that are blotted out, pixels, and how many at most; the paper's sizes are not known to us
 OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)}
-SOME = (0.7, 0.85)  # of "some": below the first share an image goes without, below the second with small ones
+# below the first share an image goes without, below the second with small ones
+SHARES = {"some": (0.7, 0.85), "often": (0.4, 0.7)}
+KNOTS = 5  # along a side, of a random bend
 
 
 def occluded(images: Tensor, kind: str | None, generator: torch.Generator) -> Tensor:
     """Images (N, C, *shape) with one to some rectangles set to zero, their middles anywhere; kind: see OCCLUSIONS,
-    or "some": another one, or none, for each image."""
+    or one of SHARES: another one, or none, for each image."""
     if kind is None:
         return images
     out = images.clone()
     height, width = images.shape[2:]
     for picture in out:
         own = kind
-        if kind == "some":
-            drawn = torch.rand((), generator=generator)
-            if drawn < SOME[0]:
+        if kind in SHARES:
+            drawn, (none, small) = torch.rand((), generator=generator), SHARES[kind]
+            if drawn < none:
                 continue
-            own = "small" if drawn < SOME[1] else "large"
+            own = "small" if drawn < small else "large"
         shortest, longest, most = OCCLUSIONS[own]
         for _ in range(1 + int(torch.randint(most, (), generator=generator))):
             sides = torch.randint(shortest, longest + 1, (2,), generator=generator).tolist()
@@ -85,3 +88,14 @@ def occluded(images: Tensor, kind: str | None, generator: torch.Generator) -> Te
             left = int(torch.randint(width, (), generator=generator)) - sides[1] // 2
             picture[:, max(0, top) : max(0, top + sides[0]), max(0, left) : max(0, left + sides[1])] = 0
     return out
+
+
+def bent(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
+    """Images (N, C, *shape), each bent by a smooth field of its own that shifts nothing on the whole; pixels: standard
+    deviation of a component at KNOTS x KNOTS knots."""
+    shape = tuple(images.shape[2:])
+    knots = torch.randn(len(images), 2, KNOTS, KNOTS, generator=generator) * pixels
+    u = F.interpolate(knots - knots.mean((2, 3), keepdim=True), size=shape, mode="bicubic", align_corners=True)
+    x = F.affine_grid(torch.eye(2, 3).repeat(len(images), 1, 1), [*images.shape[:2], *shape], align_corners=False)
+    grid = x + 2 * u.movedim(1, -1) / u.new_tensor(shape[::-1])
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
