@@ -33,11 +33,11 @@ def halfway(first: Affine, second: Affine) -> Affine:
     """The affine transform between two: first o (first^-1 o second)^(1/2), the same in either order, and the inverse of
     that between their inverses (the geometric mean; Arsigny et al. 2009). The square root by Denman and Beavers 1976.
 
-    Raises InputError where there is none: one of them lies turned by 180 degrees to the other, or mirrored.
+    Raises InputError where one of them lies turned by 90 degrees or more to the other, or mirrored.
     """
     root = torch.linalg.solve(first.matrix, second.matrix)
     if (torch.linalg.eigvals(root).real <= 0).any():
-        raise InputError("There is no transform halfway between two that are turned by more than 90 degrees.")
+        raise InputError("Nothing lies halfway between transforms 90 degrees or more apart, or mirrored.")
     other = torch.eye(len(root), dtype=root.dtype)
     for _ in range(ROOT_ROUNDS):
         root, other = (root + torch.linalg.inv(other)) / 2, (other + torch.linalg.inv(root)) / 2

@@ -59,9 +59,7 @@ class Pair:
 
     def exchanged(self) -> Pair:
         """The moving image as the fixed one."""
-        return Pair(
-            self.moving, self.fixed, self.moving_mask, self.fixed_mask, self.moving_fill, self.fixed_fill
-        )
+        return Pair(self.moving, self.fixed, self.moving_mask, self.fixed_mask, self.moving_fill, self.fixed_fill)
 
     def windowed(self) -> Pair:
         """The same with CT cut to a window of the brain: for a model that has seen CT so."""

@@ -44,15 +44,12 @@ def measured(
     for label_set in case.labels:
         row |= _overlap(case, label_set, outcome, surfaces)
     if case.truth is not None:
-        errors = summary(transform_errors(outcome.transform, case.truth, case.fixed.grid, case.mask))
-        row |= {f"error_{key}_mm": value for key, value in errors.items()}
-        row |= _in_planes("error", outcome.transform, case.truth, case)
+        row |= _errors("error", outcome.transform, case.truth, case)
     if case.found is not None:
-        errors = summary(transform_errors(outcome.transform, case.found, case.fixed.grid, case.mask))
-        row |= {f"found_{key}_mm": value for key, value in errors.items()}
-        row |= _in_planes("found", outcome.transform, case.found, case)
+        row |= _errors("found", outcome.transform, case.found, case)
     if before is not None:
-        row |= _recovered(outcome.transform, before, case)
+        # what the tool holds wrongly of the pair itself, or the pair's truth does, is left out: only the warp counts
+        row |= _errors("recovered", outcome.transform, compose(case.truth, before, case.fixed.grid), case)
     if case.landmarks is not None:
         errors = summary(landmark_errors(outcome.transform, *case.landmarks))
         row |= {f"landmark_{key}_mm": value for key, value in errors.items()}
@@ -93,22 +90,15 @@ def _overlap(case: Case, label_set: str, outcome: Outcome, surfaces: bool) -> di
     return row
 
 
-def _recovered(transform: Transform, before: Transform, case: Case) -> dict:
-    """How far from the known warp the tool moved its own answer `before` it, so that what it holds wrongly of the pair
-    itself, or the pair's truth does, is left out: W^-1(before(x)) against transform(x)."""
+def _errors(name: str, transform: Transform, truth: Transform, case: Case) -> dict:
+    """mm inside the mask; of a stack of thick slices also the mean within their planes and across them, which is known
+    less well."""
     grid = case.fixed.grid
-    expected = compose(case.truth, before, grid)
-    errors = summary(transform_errors(transform, expected, grid, case.mask))
-    row = {f"recovered_{key}_mm": value for key, value in errors.items()}
-    return row | _in_planes("recovered", transform, expected, case)
-
-
-def _in_planes(name: str, transform: Transform, truth: Transform, case: Case) -> dict:
-    """Of a stack of thick slices: the mean error within their planes and across them, which is known less well."""
-    if case.fixed.grid.dimension == 2 or not better_in_planes(case.fixed.grid):
-        return {}
-    plane, across = split_errors(transform, truth, case.fixed.grid, case.mask)
-    return {f"{name}_plane_mm": plane.mean().item(), f"{name}_across_mm": across.mean().item()}
+    errors = summary(transform_errors(transform, truth, grid, case.mask))
+    if grid.dimension == 3 and better_in_planes(grid):
+        plane, across = split_errors(transform, truth, grid, case.mask)
+        errors |= {"plane": plane.mean().item(), "across": across.mean().item()}
+    return {f"{name}_{key}_mm": value for key, value in errors.items()}
 
 
 def _round_trip(case: Case, transform: Transform) -> float:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..networks.warp import warp
 from .deformation import uniform
 
 
@@ -93,9 +94,7 @@ def occluded(images: Tensor, kind: str | None, generator: torch.Generator) -> Te
 def bent(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
     """Images (N, C, *shape), each bent by a smooth field of its own that shifts nothing on the whole; pixels: standard
     deviation of a component at KNOTS x KNOTS knots."""
-    shape = tuple(images.shape[2:])
     knots = torch.randn(len(images), 2, KNOTS, KNOTS, generator=generator) * pixels
-    u = F.interpolate(knots - knots.mean((2, 3), keepdim=True), size=shape, mode="bicubic", align_corners=True)
-    x = F.affine_grid(torch.eye(2, 3).repeat(len(images), 1, 1), [*images.shape[:2], *shape], align_corners=False)
-    grid = x + 2 * u.movedim(1, -1) / u.new_tensor(shape[::-1])
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    knots = knots - knots.mean((2, 3), keepdim=True)
+    u = F.interpolate(knots, size=images.shape[2:], mode="bicubic", align_corners=True)
+    return warp(images, u, padding="zeros")
