@@ -17,6 +17,7 @@ from DeepMultiModalRegLib.engine.locate import BETWEEN, Location, locate
 from DeepMultiModalRegLib.engine.network import Pair
 from DeepMultiModalRegLib.engine.network_start import starting_model, through_template
 from DeepMultiModalRegLib.methods import LOCATING, build
+from DeepMultiModalRegLib.methods.equivariant_turns import ASTRAY
 from DeepMultiModalRegLib.networks.cube import cube_turns
 
 GRID = make_grid((44, 40, 36), (2, 2.1, 1.9), (30, -60, 12), rotation(8, -5, 20))
@@ -167,3 +168,20 @@ def test_slices_go_through_the_template_of_a_network_for_slices(monkeypatch):
     assert found.report["believed"] and not found.warnings
     expected = Affine.from_parts(torch.eye(2, dtype=torch.float64), shift)
     torch.testing.assert_close(found.transform.matrix, expected.matrix, atol=0.05, rtol=0.01)
+
+
+def test_a_slice_that_is_doubted_starts_by_moments_and_the_doubt_is_in_millimetres(monkeypatch):
+    torch.manual_seed(0)
+    dense = {"shape": [64, 56], "widths": [4, 6], "head": "dense"}
+    flat = build("equivariant", 2, dense).eval().requires_grad_(False)
+    slices, image = LoadedModel("flat", flat, 2.0), phantom(make_grid((60, 50), (2, 2.2), (40, -30), rotation(12)))
+    monkeypatch.setattr(start, "starting_model", lambda dimension: slices)
+    report = register(image, image, "rigid", start="network").report
+    told = report["parameters"]["start"]["network"]
+    # untrained: no turn speaks more than another, so that three of four chances are to be ASTRAY
+    assert not told["believed"] and told["doubt_mm"][0] > 0.7 * ASTRAY * flat.unit * slices.spacing
+    assert any("not sure where the fixed and the moving image lies; the start moments" in w for w in report["warnings"])
+    monkeypatch.setattr(network_start, "BELIEVED_MM", 1e9)
+    report = register(image, image, "rigid", start="network").report
+    assert report["parameters"]["start"]["network"]["believed"]
+    assert any("hesitates where the moving image lies (doubt" in w for w in report["warnings"])

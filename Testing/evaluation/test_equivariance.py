@@ -9,7 +9,7 @@ from slices import SLICE_SHAPE, pear
 
 from DeepMultiModalRegLib.evaluation.equivariance import pose_errors, rotation_angle
 from DeepMultiModalRegLib.evaluation.equivariance_rows import ROWS, TABLES, WEIGHTS, Row
-from DeepMultiModalRegLib.evaluation.equivariance_tables import CONFIG, MUCH, of_row, trials
+from DeepMultiModalRegLib.evaluation.equivariance_tables import CONFIG, HEAD, MUCH, _line, of_row, trials
 from DeepMultiModalRegLib.training.equivariant import TERMS
 from DeepMultiModalRegLib.training.equivariant_dense import TERMS as DENSE_TERMS
 from DeepMultiModalRegLib.training.equivariant_slices import Slices
@@ -100,3 +100,14 @@ def test_on_a_picture_that_is_large_enough_nothing_is_cut_off():
     assert torch.equal(plain.b, cut.b) and plain.images.shape[2:] == (327, 273) and cut.images.shape[2:] == (109, 91)
     assert plain.seen.min() > 0.9 > cut.seen.min() and covered.seen.mean() < 0.9 * plain.seen.mean()
     assert 0 < (cut.seen >= MUCH).sum() < 40
+
+
+def test_a_rows_line_says_how_many_were_not_in_doubt_where_the_network_says_so():
+    figures = dict.fromkeys(
+        ("mat_err", "mat_err_sd", "theta_45", "theta_90", "theta_45_much", "grid_mm", "grid_median_mm", "cpu_seconds"),
+        1.0,
+    ) | {"steps": 5, "much_seen": 7}
+    silent = _line(ROWS["two-grid"], figures)
+    told = _line(ROWS["dense-d1"], figures | {"believed": 321, "theta_45_believed": 0.5})
+    assert "| 0.50 (321) |" in told and "(321)" not in silent and "| – |" in silent
+    assert {line.count("|") for line in (silent, told, *HEAD.splitlines())} == {11}

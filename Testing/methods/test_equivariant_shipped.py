@@ -10,6 +10,7 @@ import torch
 
 from DeepMultiModalRegLib.core import Affine, Grid, Image, InputError, reorient, resample
 from DeepMultiModalRegLib.engine import load, register
+from DeepMultiModalRegLib.engine.network_start import BELIEVED_MM, HESITANT_MM
 from DeepMultiModalRegLib.io import read_image, read_transform
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,3 +74,24 @@ def test_the_start_network_and_an_affine_registration_find_it_exactly(planes):
         moving, truth = posed(t2, degrees, generator)
         found.append(errors(register(t1, moving, model="affine", start="network").transform, truth, t1))
     assert max(found) < 1.5, [round(e, 2) for e in found]
+
+
+def doubts(t1: Image, t2: Image) -> tuple[list[float], list[str]]:
+    """Of the start: mm for both images, and the warnings."""
+    report = register(t1, t2, model="rigid", start="network").report
+    return report["parameters"]["start"]["network"]["doubt_mm"], report["warnings"]
+
+
+def test_slices_it_knows_are_not_doubted_and_what_is_no_head_or_hardly_one_is(planes):
+    t1, t2 = planes[0]
+    generator = torch.Generator().manual_seed(2)
+    known, warnings = doubts(t1, t2)
+    assert max(known) < HESITANT_MM and not any("start network" in w for w in warnings)
+    noise = t2.with_tensor(torch.rand(t2.tensor.shape, generator=generator))
+    corner = t2.tensor.clone()
+    j, i = (n // 3 for n in corner.shape[1:])
+    corner[:, j:], corner[:, :, i:] = 0, 0  # a ninth of the picture: a piece of skull and cortex
+    for strange in (noise, t2.with_tensor(corner)):
+        told, warnings = doubts(t1, strange)
+        assert told[1] > BELIEVED_MM > told[0]
+        assert any("not sure where the moving image lies; the start moments was used" in w for w in warnings)

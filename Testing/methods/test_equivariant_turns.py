@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
 from DeepMultiModalRegLib.methods import build
-from DeepMultiModalRegLib.methods.equivariant_turns import find_turn, turned_squares, upright_squares
+from DeepMultiModalRegLib.methods.equivariant_turns import ASTRAY, degrees, find_turn, turned_squares, upright_squares
 from DeepMultiModalRegLib.networks.dense_regressor import PIXEL, DenseRegressor, Places
 from DeepMultiModalRegLib.networks.posing import moved
-from DeepMultiModalRegLib.training.equivariant_dense import turned
 
 SHAPE, UNIT = (45, 40), 22.5
 SPOTS = torch.tensor([[-0.15, -0.2], [0.2, -0.1], [0.05, 0.25]])  # template, units
@@ -50,34 +50,44 @@ class Knowing(DenseRegressor):
     def __init__(self, off: float = 0.0, deceived: bool = False) -> None:
         super().__init__((4, 6), UNIT)
         self.off, self.deceived, self.frames, self.second = off, deceived, [], []
+        self.spread = -3.0
 
     def places(self, squares: torch.Tensor, again: bool = False) -> Places:
         self.frames.append(squares[:, 3:])
         self.second.append(again)
         found = found_by_spots(squares[:, :3], PIXEL / UNIT)
-        angle = turned(found)
+        angle = degrees(found)
         far = angle > 50
         coordinates = self.points @ found[:, :2, :2].transpose(1, 2) + found[:, None, :2, 2]
         coordinates = coordinates * torch.where(far, -1.0, 1.0)[:, None, None]
         coordinates = coordinates + self.off * (angle > 10)[:, None, None]
-        spread = torch.full(coordinates.shape[:2], -3.0)
+        spread = torch.full(coordinates.shape[:2], self.spread)
         words = torch.where(angle < 45, 3.0, -3.0)
         if self.deceived and len(self.frames) == 1:
             words = torch.where(angle > 135, 4.0, words)
         return Places(coordinates, spread, torch.zeros_like(spread), words)
 
 
+class Torn(Knowing):
+    """Says the same of a head upside down as of one upright."""
+
+    def places(self, squares: torch.Tensor, again: bool = False) -> Places:
+        said = super().places(squares, again)
+        angle = degrees(found_by_spots(squares[:, :3], PIXEL / UNIT))
+        return replace(said, upright=torch.where((angle > 45) & (angle < 135), -3.0, 3.0))
+
+
 def test_every_turn_is_found_from_near_ones():
     images, b = posed_spots([0, 30, 85, 130, 178, -120, -91, -44])
     with torch.no_grad():
-        found = find_turn(Knowing(), images, torch.ones_like(images[:, :1]))
+        found, _ = find_turn(Knowing(), images, torch.ones_like(images[:, :1]))
     assert (b @ found - torch.eye(3)).abs().max() < 0.02
 
 
 def test_the_second_look_speaks_against_a_first_that_was_deceived():
     images, b = posed_spots([10, 100, -150])
     with torch.no_grad():
-        found = find_turn(Knowing(deceived=True), images, torch.ones_like(images[:, :1]))
+        found, _ = find_turn(Knowing(deceived=True), images, torch.ones_like(images[:, :1]))
     assert (b @ found - torch.eye(3)).abs().max() < 0.02
 
 
@@ -87,8 +97,36 @@ def test_looks_after_the_first_correct_it():
     with torch.no_grad():
         squares, places = turned_squares(network, images, torch.eye(3).repeat(4, 1, 1))
         assert squares.shape[:2] == places.shape[:2] == (4, 4)
-        found = find_turn(network, images, torch.ones_like(images[:, :1]))
+        found, _ = find_turn(network, images, torch.ones_like(images[:, :1]))
     assert (b @ found - torch.eye(3)).abs().max() < 0.02
+
+
+def test_a_turn_that_another_speaks_nearly_as_much_for_is_doubted():
+    images, _ = posed_spots([10, 100, -150])
+    frames = torch.ones_like(images[:, :1])
+    with torch.no_grad():
+        sure, unsure = (find_turn(network, images, frames)[1] for network in (Knowing(), Torn()))
+    assert sure.shape == (3,) and (sure < 0.06).all()  # the spread it names, exp(-3), and hardly more
+    assert (unsure - sure - ASTRAY / 2).abs().max() < 0.05
+
+
+def test_a_network_that_expects_its_places_to_be_off_is_doubted_by_as_much():
+    images, _ = posed_spots([10, 100])
+    network = Knowing()
+    network.spread = -1.0
+    with torch.no_grad():
+        doubt = find_turn(network, images, torch.ones_like(images[:, :1]))[1]
+    assert (doubt - math.exp(-1)).abs().max() < 0.02
+
+
+def test_places_that_no_affine_map_fits_are_doubted():
+    network = Knowing()
+    drawn = torch.randn(1, len(network.points), 2, generator=torch.Generator().manual_seed(0))
+    flat = torch.full((1, len(network.points)), -3.0)
+    still, shaken = (
+        network.fitted(Places(network.points + size * drawn, flat, flat, flat[:, 0]))[1] for size in (0.0, 0.2)
+    )
+    assert 0.2 < (shaken - still).item() < 0.4  # root of 2 times 0.2
 
 
 def test_only_looks_at_what_an_answer_brought_upright_are_second_looks():

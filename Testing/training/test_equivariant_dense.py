@@ -10,10 +10,10 @@ from slices import pear
 from torch.nn import functional as F
 
 from DeepMultiModalRegLib.methods import build
-from DeepMultiModalRegLib.methods.equivariant_turns import UPRIGHT
+from DeepMultiModalRegLib.methods.equivariant_turns import UPRIGHT, degrees
 from DeepMultiModalRegLib.networks.canonical import canonical
 from DeepMultiModalRegLib.networks.dense_regressor import PIXEL, SIDE, Places, quarter
-from DeepMultiModalRegLib.training.equivariant_dense import DenseObjective, _four, _nearest, dense_terms, turned
+from DeepMultiModalRegLib.training.equivariant_dense import DenseObjective, _four, _nearest, dense_terms
 from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges
 from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
 
@@ -53,7 +53,7 @@ class Recorded(DenseObjective):
             return says(squares, again)
         true = self.network.points @ target[:, :2, :2].transpose(1, 2) + target[:, None, :2, 2]
         flat = torch.zeros(true.shape[:2])
-        return Places(true, flat - 4, flat, torch.where(turned(target) < 45, 9.0, -9.0))
+        return Places(true, flat - 4, flat, torch.where(degrees(target) < 45, 9.0, -9.0))
 
 
 def test_a_look_shows_the_image_at_its_matrix():
@@ -76,7 +76,7 @@ def test_a_look_shows_the_image_at_its_matrix():
         shown, frame = squares.split(1, 1)
         assert (shown - expected)[shown > 0].abs().mean() < 0.05 and expected.std() > 0.07
         assert frame.max() > 0.99 and frame.min() == 0 and (shown[frame == 0] == 0).all()
-    angles = turned(made.targets[0]).reshape(4, 9)
+    angles = degrees(made.targets[0]).reshape(4, 9)
     assert angles.min(0).values.max() < 46 and angles.max(0).values.min() > 134
 
 
@@ -133,7 +133,7 @@ def test_a_share_of_the_poses_is_near():
     made.ranges = PoseRanges(0, 0, 0, 0.9)
     b = made._pictures(torch.rand(200, 1, *SHAPE), torch.Generator().manual_seed(0))[1]
     near = (b[:, :2, :2] - torch.eye(2)).abs().amax((1, 2)) > 0
-    assert 0.3 < (turned(b)[near] > 1e-3).float().mean() < 0.7
+    assert 0.3 < (degrees(b)[near] > 1e-3).float().mean() < 0.7
 
 
 def test_a_network_that_knows_all_pays_nothing():

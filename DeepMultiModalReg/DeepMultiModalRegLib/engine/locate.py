@@ -58,17 +58,18 @@ def locate(
 def locate_slice(
     model: LoadedModel, image: Image, mask: Mask | None, fill: float, body: Tensor, precision: Precision
 ) -> Location:
-    """Where a slice lies, by a method that says so of slices (methods.equivariant); it names no doubt."""
+    """Where a slice lies, by a method that says so of slices (methods.equivariant)."""
     method = model.method.to(precision.device)
     grid = Grid.regular(tuple(reversed(method.shape)), model.spacing, body.mean(0))
     seen = _seen(averaged(image, grid), mask, fill, grid)
     with torch.no_grad(), precision.autocast():
-        to_image = method.pose(seen[None].to(precision.device))[0]  # template to image, pixels about the middle
+        found, doubt = method.located(seen[None].to(precision.device))  # template to image, pixels about the middle
     middle = torch.eye(3, dtype=torch.float64)
     middle[:2, 2] = -(torch.tensor(grid.size, dtype=torch.float64) - 1) / 2
-    to_template = torch.linalg.inv(to_image.double().cpu())
+    to_template = torch.linalg.inv(found[0].double().cpu())
     millimetres = torch.diag(torch.tensor([model.spacing, model.spacing, 1.0], dtype=torch.float64))
-    return Location(Affine(millimetres @ to_template @ middle @ grid.inverse_matrix), 0.0, 1)
+    matrix = millimetres @ to_template @ middle @ grid.inverse_matrix
+    return Location(Affine(matrix), float(doubt[0]) * model.spacing, 1)
 
 
 class _View:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..training.equivariant_poses import SQUARES
 from ..training.train import read_config
 
 LOSSES = {"equivariance": 1.0, "reference": 1.0, "size": 1.0, "anisotropy": 1.0}
@@ -131,6 +132,10 @@ ROWS |= {
     ),
 }
 
+# how large what covers a head may be
+for _side in SQUARES:
+    ROWS[f"dense-square-{_side}"] = _shipped(f", one square of {_side} px", occlusion=f"square-{_side}")
+
 TABLES = {
     2: (
         "warm",
@@ -163,5 +168,13 @@ TABLES = {
         "two-grid-far",
         "dense-d1-far",
     ),
-    4: ("two-grid-small", "two-grid-large", "dense-small", "dense-large", "dense-small-whole", "dense-large-whole"),
+    4: (
+        "two-grid-small",
+        "two-grid-large",
+        "dense-small",
+        "dense-large",
+        *(f"dense-square-{side}" for side in SQUARES),
+        "dense-small-whole",
+        "dense-large-whole",
+    ),
 }

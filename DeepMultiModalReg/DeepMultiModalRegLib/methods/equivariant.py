@@ -80,19 +80,30 @@ class Equivariant(Method):
         In pixels, the template's about the middle of the trained lattice, the image's about the middle of its own;
         components I, J(, K). float32.
         """
+        return self.located(image)[0]
+
+    def located(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """R as `pose` gives it, and (N,) its doubt: how many of the template's pixels the network expects it to be off.
+        The head "numbers" names none: 0."""
         inside, offset = fitted(image, self.shape)
         frame = fitted(torch.ones_like(image[:, :1]), self.shape)[0]
-        matrices = self.regress(inside, frame=frame).clone()
+        matrices, doubt = self.doubted(inside, frame=frame)
+        matrices = matrices.clone()
         matrices[:, :-1, -1] = matrices[:, :-1, -1] * self.unit + offset
-        return matrices
+        return matrices, doubt * self.unit
 
-    def regress(self, image: Tensor, upright: bool = False, frame: Tensor | None = None) -> Tensor:
+    def regress(self, image: Tensor, upright: bool = False) -> Tensor:
         """R as it is trained: images (N, 1, *self.shape) to matrices whose translations count `unit` pixels as 1.
-        upright: the images are known to lie nearly as the template does, so that no canonical view is needed. frame: 1
-        where an image was taken, 0 where it was filled up; everywhere, unless it is given."""
+        upright: the images are known to lie nearly as the template does, so that no canonical view is needed."""
+        return self.doubted(image, upright)[0]
+
+    def doubted(self, image: Tensor, upright: bool = False, frame: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """R as `regress` gives it, and (N,) its doubt, counting `unit` pixels as 1. frame: 1 where an image was taken,
+        0 where it was filled up; everywhere, unless it is given."""
         if self.dense:
             return find_turn(self.regressor, image, torch.ones_like(image) if frame is None else frame, upright)
-        return homogeneous(self.regressor(image), self.dimension)
+        matrices = homogeneous(self.regressor(image), self.dimension)
+        return matrices, matrices.new_zeros(len(matrices))
 
 
 def fitted(image: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:

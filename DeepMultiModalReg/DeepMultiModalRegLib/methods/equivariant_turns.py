@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,28 +13,45 @@ from ..networks.dense_regressor import DenseRegressor, quarter
 
 UPRIGHT = 1.25  # stretch at which an image brought upright is seen: the template's head just fits
 THIRD = 2  # looks more of the turn that was taken
+SAME = 30.0  # degrees up to which two answers say the same turn
+ASTRAY = 0.8  # units by which a head turned the wrong way is off: 88 mm on average, on people kept aside
 
 
-def find_turn(network: DenseRegressor, images: Tensor, frames: Tensor, upright: bool = False) -> Tensor:
-    """R of images (N, 1, *shape): (N, 3, 3), template to image, in the network's unit about the lattice's middle.
+@dataclass(frozen=True)
+class Answer:
+    """What a look at N pictures says. poses: (N, 3, 3) R, template to picture, in the network's unit about the
+    lattice's middle. words: (N,) logit of what was seen being upright. doubt: (N,) how far R is expected to be off, in
+    units of the template."""
+
+    poses: Tensor
+    words: Tensor
+    doubt: Tensor
+
+
+def find_turn(network: DenseRegressor, images: Tensor, frames: Tensor, upright: bool = False) -> tuple[Tensor, Tensor]:
+    """R of images (N, 1, *shape) and its doubt, as in Answer.
 
     frames: (N, 1, *shape), 1 where the image was taken and 0 where it was filled up. A first look sees the canonical
     view in its four quarter turns; a second one sees the image as each answer brings it upright, R <- R R(I o R). The
     network learned to tell the right turn from the others by either look, so that their words add up; the turn with the
-    most of them is taken and looked at again. upright: the images are known to lie nearly as the template does, so that
+    most of them is taken and looked at again. The doubt is the last look's, and ASTRAY times the chance, by these
+    words, that another turn is the right one. upright: the images are known to lie nearly as the template does, so that
     one turn of the image itself is looked at.
     """
     pictures = torch.cat([images, frames], 1)
     if upright:
-        answer = torch.eye(3, device=images.device).repeat(len(images), 1, 1)
-        return _again(network, pictures, answer, 1 + THIRD)[0]
-    view = canonical(images, network.unit)
-    squares, turns = turned_squares(network, pictures, view)
-    answers, words = answered(network, squares.flatten(0, 1), turns.flatten(0, 1))
-    answers, more = _again(network, pictures.repeat(4, 1, 1, 1), answers, 1)
-    taken = (words + more).reshape(4, -1).argmax(0)
-    answer = answers.reshape(4, -1, 3, 3)[taken, torch.arange(len(images), device=images.device)]
-    return _again(network, pictures, answer, THIRD)[0]
+        found = _again(network, pictures, torch.eye(3, device=images.device).repeat(len(images), 1, 1), 1 + THIRD)
+        return found.poses, found.doubt
+    squares, turns = turned_squares(network, pictures, canonical(images, network.unit))
+    first = answered(network, squares.flatten(0, 1), turns.flatten(0, 1))
+    second = _again(network, pictures.repeat(4, 1, 1, 1), first.poses, 1)
+    words, poses = (first.words + second.words).reshape(4, -1), second.poses.reshape(4, -1, 3, 3)
+    taken = words.argmax(0)
+    pose = poses[taken, torch.arange(len(images), device=images.device)]
+    found = _again(network, pictures, pose, THIRD)
+    with torch.autocast(images.device.type, enabled=False):
+        other = degrees(torch.linalg.inv(pose) @ poses) > SAME
+        return found.poses, found.doubt + ASTRAY * (words.softmax(0) * other).sum(0)
 
 
 def turned_squares(network: DenseRegressor, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,20 +70,24 @@ def upright_squares(network: DenseRegressor, pictures: Tensor, answers: Tensor) 
     return network.seen(pictures, view), view
 
 
-def answered(
-    network: DenseRegressor, squares: Tensor, places: Tensor, again: bool = False
-) -> tuple[Tensor, Tensor]:
-    """What the network says of squares (N, 2, SIDE, SIDE) whose points lie at `places` (N, 3, 3) of a picture: R (N, 3,
-    3), template to picture; and its word for their being upright (N,), a logit. again: these are second looks."""
+def answered(network: DenseRegressor, squares: Tensor, places: Tensor, again: bool = False) -> Answer:
+    """What the network says of squares (N, 2, SIDE, SIDE) whose points lie at `places` (N, 3, 3) of a picture. again:
+    these are second looks."""
     said = network.places(squares, again)
-    found = network.maps(said)
+    found, doubt = network.fitted(said)
     with torch.autocast(squares.device.type, enabled=False):
-        return places @ torch.linalg.inv(found), said.upright
+        return Answer(places @ torch.linalg.inv(found), said.upright, doubt)
 
 
-def _again(network: DenseRegressor, pictures: Tensor, answers: Tensor, times: int) -> tuple[Tensor, Tensor]:
-    """The answers (N, 3, 3) after so many looks at the pictures as they bring them upright; the last look's word."""
-    words = answers.new_zeros(len(answers))
-    for _ in range(times):
-        answers, words = answered(network, *upright_squares(network, pictures, answers), again=True)
-    return answers, words
+def _again(network: DenseRegressor, pictures: Tensor, poses: Tensor, times: int) -> Answer:
+    """The answer after so many looks at the pictures as `poses` (N, 3, 3), then each answer, bring them upright."""
+    found = answered(network, *upright_squares(network, pictures, poses), again=True)
+    for _ in range(times - 1):
+        found = answered(network, *upright_squares(network, pictures, found.poses), again=True)
+    return found
+
+
+def degrees(matrices: Tensor) -> Tensor:
+    """(*) by which maps (*, 3, 3) with a positive determinant turn, either way."""
+    sine = matrices[..., 1, 0] - matrices[..., 0, 1]
+    return torch.atan2(sine, matrices[..., 0, 0] + matrices[..., 1, 1]).abs() * (180 / math.pi)

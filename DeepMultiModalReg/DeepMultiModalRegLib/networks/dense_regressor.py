@@ -64,10 +64,17 @@ class DenseRegressor(nn.Module):
 
     def maps(self, places: Places) -> Tensor:
         """(N, 3, 3), square to template."""
+        return self.fitted(places)[0]
+
+    def fitted(self, places: Places) -> tuple[Tensor, Tensor]:
+        """The maps (N, 3, 3) and their doubt (N,), units of the template: by how much the network expects the places of
+        a head's blocks to be off, and how far these are from one affine map."""
         with torch.autocast(self.points.device.type, enabled=False):
             share, error = places.head.sigmoid().detach(), places.spread.exp().detach()
             weights = share * (0.02 + error).pow(-2) + 1e-6
-            return fit_affine(self.points, places.coordinates, weights, STRETCH, TOLERANCE, ANISOTROPY)[0]
+            maps, residual, _ = fit_affine(self.points, places.coordinates, weights, STRETCH, TOLERANCE, ANISOTROPY)
+            expected = (share * error).sum(1) / share.sum(1).clamp(min=1e-3)
+            return maps, expected + residual.detach()
 
     def seen(self, pictures: Tensor, view: Tensor) -> Tensor:
         """(N, C, SIDE, SIDE): pictures (N, C, *shape) read at `view` (N, 3, 3), a square's point to the picture's, both

@@ -3,15 +3,13 @@ four turns of a slice that compete, as they do in use."""
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..losses import equivariance as losses
 from ..methods.equivariant import Equivariant
-from ..methods.equivariant_turns import turned_squares, upright_squares
+from ..methods.equivariant_turns import degrees, turned_squares, upright_squares
 from ..networks.canonical import canonical
 from ..networks.dense_regressor import BLOCK, DenseRegressor, Places
 from ..networks.posing import moved
@@ -84,7 +82,7 @@ class DenseObjective(EquivariantObjective):
         with torch.autocast(images.device.type, enabled=False):
             found = [self.network.maps(said[0])]
             answers = places @ torch.linalg.inv(found[0].detach()).reshape(4, count, 3, 3)
-            angles, words = turned(targets).reshape(4, count), said[0].upright.reshape(4, count)
+            angles, words = degrees(targets).reshape(4, count), said[0].upright.reshape(4, count)
             looks = 1 + self.rivals
             chosen, which = self._second(answers, angles, words.detach(), b, generator)
             second, later = upright_squares(self.network, pictures.repeat(looks, 1, 1, 1), chosen.flatten(0, 1))
@@ -99,10 +97,10 @@ class DenseObjective(EquivariantObjective):
             again = said[1].upright.reshape(looks, count)
             if looks == len(words):
                 again = again + words.detach().gather(0, which)
-            terms["turn"] = _four(words, angles) + _nearest(again, turned(later).reshape(looks, count))
+            terms["turn"] = _four(words, angles) + _nearest(again, degrees(later).reshape(looks, count))
             terms = {name: value for name, value in terms.items() if name in self.own}
             if "template" in self.weights:
-                known = turned(targets) < KNOWN
+                known = degrees(targets) < KNOWN
                 terms["template"] = losses.reference(
                     torch.linalg.inv(torch.cat(found)[known]), targets[known], self.norm
                 )
@@ -144,7 +142,7 @@ class DenseObjective(EquivariantObjective):
 def dense_terms(said: Places, points: Tensor, targets: Tensor, heads: Tensor) -> dict[str, Tensor]:
     """The dense terms of N squares, but for the turns'. points: (M, 2); targets: (N, 3, 3), square to template; heads:
     (N, M) share of head."""
-    turns = turned(targets)
+    turns = degrees(targets)
     known, sided = turns < KNOWN, (turns < UPRIGHT[0]) | (turns > UPRIGHT[1])
     which = F.binary_cross_entropy_with_logits(said.upright, (turns < UPRIGHT[0]).float(), reduction="none")
     true = points @ targets[:, :2, :2].transpose(1, 2) + targets[:, None, :2, 2]
@@ -158,12 +156,6 @@ def dense_terms(said: Places, points: Tensor, targets: Tensor, heads: Tensor) ->
         "head": F.binary_cross_entropy_with_logits(said.head, heads),
         "upright": (sided * which).sum() / sided.sum().clamp(min=1),
     }
-
-
-def turned(matrices: Tensor) -> Tensor:
-    """(N,) degrees by which maps (N, 3, 3) with a positive determinant turn, either way."""
-    sine = matrices[:, 1, 0] - matrices[:, 0, 1]
-    return torch.atan2(sine, matrices[:, 0, 0] + matrices[:, 1, 1]).abs() * (180 / math.pi)
 
 
 def _four(words: Tensor, angles: Tensor) -> Tensor:

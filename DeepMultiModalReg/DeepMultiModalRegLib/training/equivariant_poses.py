@@ -61,10 +61,11 @@ RANGES = {
 # how slices lie before anything is trained, where their places are not to be known: roughly upright
 FOUND = PoseRanges(translation=4, rotation=8, shear=0.0, scale=0.05)
 
+SQUARES = (20, 30, 40)
 # side of the rectangles that are blotted out, pixels, and how many at most; the paper's sizes are not known to us
-OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)}
+OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)} | {f"square-{n}": (n, n, 1) for n in SQUARES}
 # below the first share an image goes without, below the second with small ones
-SHARES = {"some": (0.7, 0.85), "often": (0.4, 0.7)}
+SHARES = {"some": (0.7, 0.85), "often": (0.4, 0.7), "mostly": (0.3, 0.55)}
 KNOTS = 5  # along a side, of a random bend
 
 
