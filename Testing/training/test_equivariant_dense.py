@@ -13,8 +13,10 @@ from DeepMultiModalRegLib.methods import build
 from DeepMultiModalRegLib.methods.equivariant_turns import UPRIGHT, degrees
 from DeepMultiModalRegLib.networks.canonical import canonical
 from DeepMultiModalRegLib.networks.dense_regressor import PIXEL, SIDE, Places, quarter
+from DeepMultiModalRegLib.networks.posing import read_at
 from DeepMultiModalRegLib.training.equivariant_dense import DenseObjective, _four, _nearest, dense_terms
-from DeepMultiModalRegLib.training.equivariant_poses import RANGES, PoseRanges
+from DeepMultiModalRegLib.training.equivariant_looks import INSIDE
+from DeepMultiModalRegLib.training.equivariant_poses import CANVAS, RANGES, PoseRanges
 from DeepMultiModalRegLib.training.equivariant_run import EquivariantTrainer
 
 SETTINGS = {"shape": SHAPE, "widths": [8, 12], "head": "dense"}
@@ -134,6 +136,35 @@ def test_a_share_of_the_poses_is_near():
     b = made._pictures(torch.rand(200, 1, *SHAPE), torch.Generator().manual_seed(0))[1]
     near = (b[:, :2, :2] - torch.eye(2)).abs().amax((1, 2)) > 0
     assert 0.3 < (degrees(b)[near] > 1e-3).float().mean() < 0.7
+
+
+def test_where_whole_heads_are_asked_for_nothing_is_cut_off_and_what_covers_them_is_posed_with_them():
+    images = pear().repeat(30, 1, 1, 1)
+    wide = PoseRanges(translation=max(SHAPE) / 2, rotation=180, shear=0.5, scale=0.4, inside=True)
+    least, upright = {}, {}
+    for whole in (0.0, 1.0):
+        made = Recorded(PLACES, told=True, occlusion="square-20", whole=whole)
+        made.ranges = wide
+        made.terms(images, torch.Generator().manual_seed(0))
+        shown, frame, head = made.pictures.unbind(1)
+        area = torch.linalg.det(made.b[:, :2, :2]) * head.sum((1, 2)) / (images > INSIDE).sum((1, 2, 3))
+        least[whole] = area.min().item()
+        assert (frame == 1).all() and (shown[head == 0] < 0.1).all()
+        # seen as the slice lay: does what is missing of the head fill an upright rectangle?
+        there = torch.linalg.inv(made.b)
+        seen = read_at(torch.stack([shown, head], 1), there, made.method.unit, SHAPE, 1.0)
+        missing = (seen[:, 0] < 0.2) & (seen[:, 1] > 0.9)
+        shares = [m.sum() / seen[n, 1][box(m)].gt(0.9).sum() for n, m in enumerate(missing) if m.sum() > 20]
+        assert len(shares) > 5
+        upright[whole] = torch.stack(shares).mean().item()
+    assert least[0.0] < 0.7 and least[1.0] > 0.95
+    assert upright[0.0] < 0.9 and upright[1.0] > 0.96
+    assert made.pictures.shape[2:] == tuple(CANVAS * n for n in SHAPE)
+
+
+def box(mask: torch.Tensor) -> tuple[slice, slice]:
+    """The least upright rectangle around a mask (J, I)."""
+    return tuple(slice(int(at.min()), int(at.max()) + 1) for at in mask.nonzero().T)
 
 
 def test_a_network_that_knows_all_pays_nothing():

@@ -12,9 +12,9 @@ from torch import Tensor
 from ..core import Affine, Grid, Image, RegistrationError, Transform
 from ..engine import register
 from ..engine.network_start import BELIEVED_MM
-from ..networks.posing import moved, read_at
+from ..networks.posing import moved
 from ..training.equivariant_looks import INSIDE
-from ..training.equivariant_poses import FOUND, RANGES, occluded
+from ..training.equivariant_poses import CANVAS, FOUND, RANGES, occluded, wholly_moved
 from ..training.equivariant_train import SliceSet, prepare, trainer
 from ..training.run_folder import CHECKPOINT
 from ..training.train import data_folder, read_config
@@ -28,7 +28,6 @@ DRAWS = 4  # poses of every held-out image
 CLASSICAL = 40  # trials of a classical tool
 TEST_SEED = 9
 MUCH = 0.5  # share of the head in view from which a pose counts as one with much of it
-CANVAS = 3  # times the slice's sides: a picture that holds the head in every pose
 
 
 def run_experiment(options: argparse.Namespace) -> int:
@@ -109,10 +108,9 @@ def trials(row: Row, slices: SliceSet, unit: float, draws: int = DRAWS) -> Trial
     images = slices.held_out.images.flatten(0, 1)[:, None].repeat(draws, 1, 1, 1)
     b = RANGES[row.ranges].draw(len(images), unit, generator)
     head = (images > INSIDE).float()
-    both, shape = torch.cat([images, head], 1), tuple(images.shape[2:])
+    both = torch.cat([images, head], 1)
     if row.whole:
-        larger = tuple(CANVAS * n for n in shape)
-        shown, left = read_at(occluded(both, row.occlusion, generator), b, unit, larger, 1.0).split(1, 1)
+        shown, left = wholly_moved(occluded(both, row.occlusion, generator), b, unit).split(1, 1)
     else:
         shown, left = occluded(moved(both, b, unit), row.occlusion, generator).split(1, 1)
     area = torch.linalg.det(b[:, :2, :2]) * left.sum((1, 2, 3))

@@ -15,7 +15,7 @@ from ..networks.dense_regressor import BLOCK, DenseRegressor, Places
 from ..networks.posing import moved
 from .equivariant import EquivariantObjective
 from .equivariant_looks import INSIDE, random_looks
-from .equivariant_poses import D0, PoseRanges, bent, occluded
+from .equivariant_poses import D0, PoseRanges, bent, occluded, wholly_moved
 
 TERMS = ("places", "sureness", "head", "upright", "turn")
 KNOWN = 65.0  # degrees of turn up to which places are taught: beyond, a quarter turn of the square is the better view
@@ -41,7 +41,8 @@ class DenseObjective(EquivariantObjective):
     of the four first looks' words for being upright, and of the second looks'; where all four are looked at again, of
     the sum of both, as in use. template: the published |B R(I o B) - Id| of the looks that are not turned far.
     near: share of slices whose pose is drawn from D0 instead of the stage's ranges. mirrored: every other image is.
-    bend: pixels, of training/equivariant_poses.py `bent`.
+    bend: pixels, of training/equivariant_poses.py `bent`. whole: share of steps whose slices are covered first and then
+    posed on a picture that cuts nothing off, so that what covers them is turned and slanted too.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class DenseObjective(EquivariantObjective):
         near: float = 0.0,
         rivals: int = 1,
         bend: float = 0.0,
+        whole: float = 0.0,
         **more,
     ) -> None:
         self.own = {name: weight for name, weight in weights.items() if name in TERMS}
@@ -62,7 +64,7 @@ class DenseObjective(EquivariantObjective):
         super().__init__(method, published, *others, **more)
         assert isinstance(method.regressor, DenseRegressor)
         self.network, self.mirrored, self.near = method.regressor, mirrored, near
-        self.rivals, self.bend = rivals, bend
+        self.rivals, self.bend, self.whole = rivals, bend, whole
 
     def images_per_slice(self) -> int:
         return 5 + self.rivals
@@ -117,8 +119,13 @@ class DenseObjective(EquivariantObjective):
         b = self.ranges.draw(count, unit, generator)
         near = torch.rand(count, generator=generator) < self.near
         b = torch.where(near[:, None, None], D0.draw(count, unit, generator), b)
-        shown, head = moved(torch.cat([images, (images > INSIDE).float()], 1), b, unit).split(1, 1)
-        shown = occluded(shown, self.occlusion, generator)
+        head = (images > INSIDE).float()
+        if self.whole and torch.rand((), generator=generator) < self.whole:
+            covered = torch.cat([occluded(images, self.occlusion, generator), head], 1)
+            shown, head = wholly_moved(covered, b, unit).split(1, 1)
+        else:
+            shown, head = moved(torch.cat([images, head], 1), b, unit).split(1, 1)
+            shown = occluded(shown, self.occlusion, generator)
         if self.looks:
             chosen = torch.rand(count, generator=generator) < LOOKS
             shown = torch.where(chosen[:, None, None, None], random_looks(shown, generator), shown)

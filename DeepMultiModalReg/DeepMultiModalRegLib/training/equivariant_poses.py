@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..networks.posing import read_at
 from ..networks.warp import warp
 from .deformation import uniform
 
@@ -67,6 +68,12 @@ OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)} | {f"square-{n}": (n, 
 # below the first share an image goes without, below the second with small ones
 SHARES = {"some": (0.7, 0.85), "often": (0.4, 0.7), "mostly": (0.3, 0.55)}
 KNOTS = 5  # along a side, of a random bend
+CANVAS = 3  # times the slice's sides: a picture that holds the head in every pose
+
+
+def wholly_moved(images: Tensor, b: Tensor, unit: float) -> Tensor:
+    """I o B as networks.posing.moved, on a picture CANVAS times as large, in which nothing of a head is cut off."""
+    return read_at(images, b, unit, tuple(CANVAS * n for n in images.shape[2:]), 1.0)
 
 
 def occluded(images: Tensor, kind: str | None, generator: torch.Generator) -> Tensor:

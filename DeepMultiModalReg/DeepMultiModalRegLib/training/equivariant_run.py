@@ -24,10 +24,10 @@ class EquivariantTrainer:
     """Trains a regressor through `stages` on slices (S, M, *shape) and leaves checkpoint.pt and log.jsonl in `out`.
 
     stages: [{network: name of its weights, steps, rate, batch (images that the network sees a step), pose, norm,
-    occlusion, looks, held, mirrored, near, rivals, bend, grow: steps in which the ranges grow there from D0, average:
-    decay of the running average of the weights with which the stage ends, horizon: steps in which the rate falls to its
-    end, if not those of the stage, real: share of slices that are real ones}]; weights: {name: {term: weight}}, of
-    training/equivariant.py, and one of two words:
+    occlusion, looks, held, mirrored, near, rivals, bend, whole, grow: steps in which the ranges grow there from D0,
+    average: decay of the running average of the weights with which the stage ends, horizon: steps in which the rate
+    falls to its end, if not those of the stage, real: share of slices that are real ones}]; weights: {name: {term:
+    weight}}, of training/equivariant.py, and one of two words:
     "supervised": slices are seen in their true place, the template's frame; without it every one has first been given
     a small pose of its own (FOUND), the same throughout. "brought": they are first brought to the template by the
     network as it is when the stage begins: the published second step.
@@ -90,7 +90,7 @@ class EquivariantTrainer:
         if self.brought is not None:
             images = moved(images, self.brought, self.method.unit)
         ranges, grow = RANGES[plan["pose"]], plan.get("grow", 0)
-        words = ("norm", "occlusion", "looks", "held", "mirrored", "near", "rivals", "bend")
+        words = ("norm", "occlusion", "looks", "held", "mirrored", "near", "rivals", "bend", "whole")
         chosen = {key: plan[key] for key in words if key in plan}
         kind = DenseObjective if self.method.dense else EquivariantObjective
         objective = kind(self.method, weights, self.references, ranges, **chosen)
