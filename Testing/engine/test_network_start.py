@@ -152,6 +152,13 @@ def test_a_network_that_looks_at_one_image_is_not_chosen_for_a_pair():
     assert not any(word in chosen.name for word in LOCATING)
 
 
+def test_methods_that_say_where_one_image_lies_are_told_by_name_and_by_themselves_alike():
+    settings = {"equivariant": (2, {}), "equivariant_volume": (3, {}), "hierarchical": (2, {})}
+    for name, (dimension, more) in settings.items():
+        assert build(name, dimension, more).locating == (name in LOCATING)
+    assert settings.keys() >= LOCATING
+
+
 def test_slices_go_through_the_template_of_a_network_for_slices(monkeypatch):
     torch.manual_seed(0)
     flat = build("equivariant", 2, {"shape": [64, 56], "widths": [4, 8, 8]}).eval().requires_grad_(False)

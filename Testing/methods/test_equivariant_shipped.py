@@ -10,7 +10,11 @@ import torch
 
 from DeepMultiModalRegLib.core import Affine, Grid, Image, InputError, reorient, resample
 from DeepMultiModalRegLib.engine import load, register
-from DeepMultiModalRegLib.engine.network_start import BELIEVED_MM, HESITANT_MM
+from DeepMultiModalRegLib.engine.body import body_points
+from DeepMultiModalRegLib.engine.device import Precision
+from DeepMultiModalRegLib.engine.foreground import background
+from DeepMultiModalRegLib.engine.network import Pair
+from DeepMultiModalRegLib.engine.network_start import BELIEVED_MM, HESITANT_MM, network_start
 from DeepMultiModalRegLib.io import read_image, read_transform
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,24 +59,29 @@ def test_volumes_are_refused_with_a_sentence():
 
 def test_a_slice_in_any_pose_is_found_through_the_template(planes):
     """T1 fixed and upright, T2 moving in twelve turns: nothing but the network."""
-    model = load(NAME)
+    model, precision = load(NAME), Precision.best(torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     found = []
     for t1, t2 in planes:
         for degrees in TURNS:
             moving, truth = posed(t2, degrees, generator)
-            result = register(t1, moving, model=model, start="moments")
-            found.append(errors(result.transform, truth, t1))
+            pair = Pair(t1, moving, None, None, background(t1), background(moving))
+            begun = network_start(pair, (body_points(t1), body_points(moving)), model, precision)
+            found.append(errors(begun.transform, truth, t1))
     assert sum(found) / len(found) < 6 and max(found) < 10, [round(e, 1) for e in found]
 
 
-def test_the_start_network_and_an_affine_registration_find_it_exactly(planes):
+@pytest.mark.parametrize("options", [{"model": "affine", "start": "network"}, {"model": NAME}])
+def test_the_start_network_and_an_affine_registration_find_it_exactly(planes, options):
+    """Asked for as a start or as a model: its answer is what an affine registration begins with."""
     generator = torch.Generator().manual_seed(1)
     t1, t2 = planes[0]
     found = []
     for degrees in TURNS[::3]:
         moving, truth = posed(t2, degrees, generator)
-        found.append(errors(register(t1, moving, model="affine", start="network").transform, truth, t1))
+        result = register(t1, moving, **options)
+        assert result.report["parameters"]["start"]["network"]["model"]["name"] == NAME
+        found.append(errors(result.transform, truth, t1))
     assert max(found) < 1.5, [round(e, 2) for e in found]
 
 

@@ -44,7 +44,7 @@ class LoadedModel:
     @property
     def locating(self) -> bool:
         """Whether it says of one image where it lies (for the start) rather than how a pair differs."""
-        return hasattr(self.method, "locate")
+        return self.method.locating
 
     def describe(self) -> dict:
         """For the report."""

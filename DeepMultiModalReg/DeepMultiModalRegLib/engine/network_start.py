@@ -56,7 +56,7 @@ def network_start(pair: Pair, bodies: tuple[Tensor, Tensor], model: LoadedModel,
     images = ((pair.fixed, pair.fixed_mask, pair.fixed_fill), (pair.moving, pair.moving_mask, pair.moving_fill))
     found = [
         locate(model.method, *image, body, precision, SURE_MM)
-        if model.locating
+        if model.dimension == 3
         else locate_slice(model, *image, body, precision)
         for image, body in zip(images, bodies, strict=True)
     ]

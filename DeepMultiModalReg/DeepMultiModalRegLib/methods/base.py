@@ -22,13 +22,13 @@ class Method(nn.Module):
     """A network (or several) that registers pairs lying on one lattice.
 
     Called with fixed and moving, each (N, 1, *shape), intensities in [0, 1] (engine.intensity), every length of
-    `shape` a
-    multiple of `multiple`. `dimension` 2 takes N slices at once, 3 volumes. Must not keep anything from one call to
-    the next.
+    `shape` a multiple of `multiple`. `dimension` 2 takes N slices at once, 3 volumes. Must not keep anything from one
+    call to the next. locating: says of one image where it lies rather than how a pair differs (methods.LOCATING).
     """
 
     dimension: int
     multiple: int = 16
+    locating: bool = False
 
     def rough(self, fixed: Tensor, moving: Tensor) -> MethodOutput:
         """A field good enough to be refined, in less time where the method knows one."""
