@@ -71,7 +71,8 @@ def network_start(pair: Pair, bodies: tuple[Tensor, Tensor], model: LoadedModel,
     if unsure:
         which = " and the ".join(unsure)
         return NetworkStart(None, report, [
-            f"The start network is not sure where the {which} image lies; the start moments was used instead."
+            f"The start network is not sure where the {which} image lies; the start moments was used instead. "
+            "If the result is turned wrongly, start with search."
         ])  # fmt: skip
     warnings = [
         f"The start network hesitates where the {role} image lies (doubt {place.doubt:.0f} mm); look at the result."
