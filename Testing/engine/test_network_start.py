@@ -152,7 +152,7 @@ def test_a_network_that_looks_at_one_image_is_not_chosen_for_a_pair():
     assert not any(word in chosen.name for word in LOCATING)
 
 
-def test_methods_that_say_where_one_image_lies_are_told_by_name_and_by_themselves_alike():
+def test_methods_that_say_where_one_image_lies_know_it_of_themselves():
     settings = {"equivariant": (2, {}), "equivariant_volume": (3, {}), "hierarchical": (2, {})}
     for name, (dimension, more) in settings.items():
         assert build(name, dimension, more).locating == (name in LOCATING)

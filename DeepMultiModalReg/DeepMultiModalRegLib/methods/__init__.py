@@ -29,11 +29,13 @@ def build(name: str, dimension: int, settings: dict | None = None) -> Method:
         )
     module, kind = METHODS[name]
     try:
-        return getattr(import_module(f".{module}", __package__), kind)(dimension, **(settings or {}))
+        method = getattr(import_module(f".{module}", __package__), kind)(dimension, **(settings or {}))
     except TypeError as error:
         raise InputError(
             f"The settings of method '{name}' do not fit it ({error}); check the model's description."
         ) from None
+    method.locating = name in LOCATING
+    return method
 
 
 __all__ = ["LOCATING", "METHODS", "Method", "MethodOutput", "build"]

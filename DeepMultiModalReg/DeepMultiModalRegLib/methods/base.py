@@ -23,7 +23,7 @@ class Method(nn.Module):
 
     Called with fixed and moving, each (N, 1, *shape), intensities in [0, 1] (engine.intensity), every length of
     `shape` a multiple of `multiple`. `dimension` 2 takes N slices at once, 3 volumes. Must not keep anything from one
-    call to the next. locating: says of one image where it lies rather than how a pair differs (methods.LOCATING).
+    call to the next. locating: says of one image where it lies rather than how a pair differs (methods.build sets it).
     """
 
     dimension: int

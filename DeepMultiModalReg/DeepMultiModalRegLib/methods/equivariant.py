@@ -31,7 +31,6 @@ class Equivariant(Method):
     """
 
     multiple = 1
-    locating = True
     one_plane = True  # trained on one plane of the head: never slice by slice through a volume
 
     def __init__(

@@ -47,7 +47,6 @@ class EquivariantVolume(Method):
     """
 
     multiple = 16
-    locating = True
 
     def __init__(self, dimension: int, size: int = 32, widths: tuple[int, ...] = (24, 48, 96, 160), depth: int = 2):
         super().__init__()

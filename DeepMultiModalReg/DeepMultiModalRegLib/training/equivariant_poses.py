@@ -62,7 +62,7 @@ RANGES = {
 # how slices lie before anything is trained, where their places are not to be known: roughly upright
 FOUND = PoseRanges(translation=4, rotation=8, shear=0.0, scale=0.05)
 
-SQUARES = (20, 30, 40)
+SQUARES = (20, 30, 40)  # pixels along a side of what covers a head alone, in table 4
 # side of the rectangles that are blotted out, pixels, and how many at most; the paper's sizes are not known to us
 OCCLUSIONS = {"small": (10, 30, 2), "large": (25, 55, 2)} | {f"square-{n}": (n, n, 1) for n in SQUARES}
 # below the first share an image goes without, below the second with small ones
