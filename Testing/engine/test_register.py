@@ -10,8 +10,8 @@ import torch
 from fakes import Breaking, Constant, Wavy, model_of, phantom
 from lattices import make_grid, rotation
 
-from DeepMultiModalRegLib.core import Cancelled, Image, InputError, MemoryShortage, split
-from DeepMultiModalRegLib.engine import register
+from DeepMultiModalRegLib.core import Cancelled, Image, InputError, MemoryShortage, RegistrationError, split
+from DeepMultiModalRegLib.engine import device, register
 
 GRID = make_grid((36, 32, 28), (2, 2.2, 2), (-30, 20, 10), rotation(5, -4, 8))
 FIXED, MOVING = phantom(GRID), phantom(GRID, (3.0, -2.0, 1.0))
@@ -240,6 +240,30 @@ def test_half_precision_that_overflows_is_repeated_in_full():
     assert report["machine"]["precision"] == "float32"
     warned = any("float32" in w for w in report["warnings"])
     assert warned == (half_type(torch.device("cpu")) is not None)
+
+
+@pytest.mark.parametrize("much", [float("nan"), 1e30])
+def test_a_field_that_cannot_be_is_refused_in_a_sentence(much):
+    with pytest.raises(RegistrationError, match="not finite, or wider than the image"):
+        register(FIXED, MOVING, model_of(Constant(much, 0.0, 0.0)))
+
+
+@pytest.mark.parametrize(("wide", "half"), [(3, False), (24, True)])
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_an_image_too_narrow_for_half_precision_goes_through_the_network_in_float32(monkeypatch, dimension, wide, half):
+    """Convolutions that end one voxel wide read memory nobody wrote, in bfloat16 on some processors."""
+
+    class Telling(Constant):
+        def forward(self, fixed, moving, translate=False):
+            told.append((torch.is_autocast_enabled("cpu"), fixed.shape[-1]))
+            return super().forward(fixed, moving, translate)
+
+    told = []
+    monkeypatch.setattr(device, "half_type", lambda place: torch.bfloat16)
+    pair = [phantom(make_grid((wide, 24, 24), (2, 2, 2), (0, 0, 0), np.eye(3))) for _ in "fm"]
+    report = register(*pair, model_of(Telling(*[0.0] * dimension))).report
+    assert told == [(half, told[0][1])] and (told[0][1] > 4) == half  # Constant's multiple is 4
+    assert report["machine"]["precision"] == ("bfloat16" if half else "float32")
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float64])

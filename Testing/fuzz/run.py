@@ -39,7 +39,8 @@ def fuzz(seed: int, first: int, count: int, folder: Path) -> list[dict]:
 def _batch(seed: int, first: int, count: int, folder: Path, models: Path) -> list[dict]:
     """Until the worker is through, or dead."""
     words = [sys.executable, str(HERE / "worker.py"), *map(str, (seed, first, count, folder, models))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    # memory that is read before it is written holds large numbers then (glibc), not the noughts it mostly has
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MALLOC_PERTURB_": "1"}
     results, begun = [], first
     with (folder / "worker.log").open("ab") as log:
         worker = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, env=environment, bufsize=0)

@@ -117,8 +117,9 @@ def run_network(
     while True:
         try:
             seen = pair.on(working, start)
+            used = _sound(precision, working, method.multiple)
             with torch.no_grad(), _seeded(seed, device):
-                displacement, translated = _batches(method, working, seen, precision, batch, translate, tick, rough)
+                displacement, translated = _batches(method, working, seen, used, batch, translate, tick, rough)
         except Exception as error:
             if not is_shortage(error):
                 raise
@@ -141,10 +142,12 @@ def run_network(
                     "close other programs, crop the fixed image, give a fixed mask, or use another device."
                 ) from error
             continue
-        if torch.isfinite(displacement).all():
-            return NetworkRun(working, seen, displacement, translated, precision), warnings
-        if precision.half is None:
-            raise RegistrationError("The model returned a field that is not finite: it does not suit these images.")
+        if float(displacement.abs().amax()) < sum(working.grid.size):  # false of what is not a number, too
+            return NetworkRun(working, seen, displacement, translated, used), warnings
+        if used.half is None:
+            raise RegistrationError(
+                "The model returned a field that is not finite, or wider than the image: it does not suit these images."
+            )
         precision = precision.full()
         warnings.append("Half precision overflowed: the network was run again in float32.")
 
@@ -157,6 +160,16 @@ def laid_out(method: Method, device: torch.device) -> Method:
         if parameter.dim() in ORDERS:
             parameter.data = parameter.data.contiguous(memory_format=ORDERS[parameter.dim()])
     return method
+
+
+def _sound(precision: Precision, working: Working, multiple: int) -> Precision:
+    """float32 where the network's deepest level would be one voxel long along its last axis, else as it is.
+
+    The bfloat16 convolutions of oneDNN for processors with AMX (torch 2.13) that shrink an image to such a row read
+    memory that nobody wrote: the field is then anything at all, 1e33 voxels or a little wrong.
+    """
+    narrow = precision.device.type == "cpu" and working.grid.size[0] < 2 * multiple
+    return precision.full() if narrow else precision
 
 
 def _cpu() -> Precision:
