@@ -13,11 +13,13 @@ from DeepMultiModalRegLib.networks.dense_regressor import PIXEL, DenseRegressor,
 from DeepMultiModalRegLib.networks.posing import moved
 
 SHAPE, UNIT = (45, 40), 22.5
+MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 SPOTS = torch.tensor([[-0.15, -0.2], [0.2, -0.1], [0.05, 0.25]])  # template, units
 
 
-def found_by_spots(squares: torch.Tensor, pixel: float) -> torch.Tensor:
-    """(N, 3, 3), square to template, of squares (N, 3, side, side)."""
+def found_by_spots(squares: torch.Tensor, pixel: float, unfolded: bool = False) -> torch.Tensor:
+    """(N, 3, 3), square to template, of squares (N, 3, side, side) that show the spots or their mirror image; unfolded:
+    then with a negative determinant."""
     side = squares.shape[-1]
     line = (torch.arange(side) - (side - 1) / 2) * pixel
     x = torch.stack([line[None].expand(side, -1), line[:, None].expand(-1, side)], -1)
@@ -25,8 +27,11 @@ def found_by_spots(squares: torch.Tensor, pixel: float) -> torch.Tensor:
     spots = torch.einsum("ncji,jid->ncd", mass, x)
     ones = torch.ones(len(squares), 3, 1)
     there = torch.cat([SPOTS.expand(len(squares), -1, -1), ones], 2)
-    to_square = torch.linalg.solve(there, torch.cat([spots, ones], 2)).transpose(1, 2)
-    return torch.linalg.inv(to_square)
+    shown = torch.cat([spots, ones], 2)
+    plain, mirrored = (torch.linalg.solve(there * side, shown).mT for side in (torch.ones(3), MIRROR))
+    if unfolded:
+        return torch.linalg.inv(plain)
+    return torch.linalg.inv(torch.where(torch.det(plain)[:, None, None] > 0, plain, mirrored))
 
 
 def posed_spots(degrees: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,7 +68,7 @@ class Knowing(DenseRegressor):
         coordinates = coordinates + self.off * (angle > 10)[:, None, None]
         spread = torch.full(coordinates.shape[:2], self.spread)
         words = torch.where(angle < 45, 3.0, -3.0)
-        if self.deceived and len(self.frames) == 1:
+        if self.deceived and not again:
             words = torch.where(angle > 135, 4.0, words)
         return Places(coordinates, spread, torch.zeros_like(spread), words)
 
@@ -89,6 +94,23 @@ def test_the_second_look_speaks_against_a_first_that_was_deceived():
     with torch.no_grad():
         found, _ = find_turn(Knowing(deceived=True), images, torch.ones_like(images[:, :1]))
     assert (b @ found - torch.eye(3)).abs().max() < 0.02
+
+
+def test_what_the_mirrored_image_says_counts_as_much():
+    images, b = posed_spots([10, 100, -150])
+
+    class OneSided(Torn):
+        """Torn, but for mirrored heads."""
+
+        def places(self, squares, again=False):
+            said = super().places(squares, again)
+            handed = torch.linalg.slogdet(found_by_spots(squares[:, :3], PIXEL / UNIT, unfolded=True))[0] < 0
+            whole = Knowing.places(self, squares, again)
+            return replace(said, upright=torch.where(handed, whole.upright, said.upright))
+
+    with torch.no_grad():
+        found, doubt = find_turn(OneSided(), images, torch.ones_like(images[:, :1]))
+    assert (b @ found - torch.eye(3)).abs().max() < 0.02 and (doubt < 0.06).all()
 
 
 def test_looks_after_the_first_correct_it():
@@ -134,9 +156,9 @@ def test_only_looks_at_what_an_answer_brought_upright_are_second_looks():
     network = Knowing()
     with torch.no_grad():
         find_turn(network, images, torch.ones_like(images[:, :1]))
-        assert network.second == [False, True, True, True]
+        assert network.second == [False, True, False, True, True, True]  # of the image, of its mirror image, the last
         find_turn(network, images, torch.ones_like(images[:, :1]), upright=True)
-    assert all(network.second[4:])
+    assert all(network.second[6:])
 
 
 def test_the_network_sees_where_the_picture_ends():

@@ -33,25 +33,40 @@ def find_turn(network: DenseRegressor, images: Tensor, frames: Tensor, upright: 
 
     frames: (N, 1, *shape), 1 where the image was taken and 0 where it was filled up. A first look sees the canonical
     view in its four quarter turns; a second one sees the image as each answer brings it upright, R <- R R(I o R). The
-    network learned to tell the right turn from the others by either look, so that their words add up; the turn with the
-    most of them is taken and looked at again. The doubt is the last look's, and ASTRAY times the chance, by these
-    words, that another turn is the right one. upright: the images are known to lie nearly as the template does, so that
-    one turn of the image itself is looked at.
+    network learned to tell the right turn from the others by either look, so that their words add up; so do those of
+    the mirrored image. The turn with the most of them is taken and looked at again. The doubt is the last look's, and
+    ASTRAY times the chance, by these words, that another turn is the right one. upright: the images are known to lie
+    nearly as the template does, so that one turn of the image itself is looked at.
     """
     pictures = torch.cat([images, frames], 1)
     if upright:
         found = _again(network, pictures, torch.eye(3, device=images.device).repeat(len(images), 1, 1), 1 + THIRD)
         return found.poses, found.doubt
-    squares, turns = turned_squares(network, pictures, canonical(images, network.unit))
-    first = answered(network, squares.flatten(0, 1), turns.flatten(0, 1))
-    second = _again(network, pictures.repeat(4, 1, 1, 1), first.poses, 1)
-    words, poses = (first.words + second.words).reshape(4, -1), second.poses.reshape(4, -1, 3, 3)
+    view = canonical(images, network.unit)
+    words, poses = _weighed(network, pictures, view)
+    # the mirrored image's quarter turns are the other way round
+    words = (words + _weighed(network, pictures.flip(-1), _mirrored(view))[0][[0, 3, 2, 1]]) / 2
     taken = words.argmax(0)
     pose = poses[taken, torch.arange(len(images), device=images.device)]
     found = _again(network, pictures, pose, THIRD)
     with torch.autocast(images.device.type, enabled=False):
         other = degrees(torch.linalg.inv(pose) @ poses) > SAME
         return found.poses, found.doubt + ASTRAY * (words.softmax(0) * other).sum(0)
+
+
+def _weighed(network: DenseRegressor, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+    """(4, N): what both looks at the pictures (N, 2, *shape) say for each quarter turn of `view`, and (4, N, 3, 3)
+    where it ends."""
+    squares, turns = turned_squares(network, pictures, view)
+    first = answered(network, squares.flatten(0, 1), turns.flatten(0, 1))
+    second = _again(network, pictures.repeat(4, 1, 1, 1), first.poses, 1)
+    return (first.words + second.words).reshape(4, -1), second.poses.reshape(4, -1, 3, 3)
+
+
+def _mirrored(matrices: Tensor) -> Tensor:
+    """Maps (*, 3, 3) as they are where both lattices are mirrored along I."""
+    signs = matrices.new_tensor([-1.0, 1.0, 1.0])
+    return matrices * signs * signs[:, None]
 
 
 def turned_squares(network: DenseRegressor, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
