@@ -120,7 +120,7 @@ def _posed(images: Tensor, b: Tensor, row: Row, unit: float, generator: torch.Ge
     else:
         shown, left = occluded(moved(both, b, unit), row.occlusion, generator).split(1, 1)
     area = torch.linalg.det(b[:, :2, :2]) * left.sum((1, 2, 3))
-    return Trials(shown.clone(), b, area / head.sum((1, 2, 3)))
+    return Trials(shown.clone(), b, area / head.sum((1, 2, 3)))  # a copy, so that what was left of the head is freed
 
 
 def _measured(name: str, config: dict, slices: SliceSet, options: argparse.Namespace) -> dict:
@@ -131,13 +131,14 @@ def _measured(name: str, config: dict, slices: SliceSet, options: argparse.Names
     test, believed = trials(row, slices, unit), None
     if row.peer is not None:
         test = test.some(CLASSICAL)
-        kept = options.out / name / "found.pt"
-        found, seconds, b = torch.load(kept, weights_only=True) if kept.is_file() else (None, None, None)
-        if b is None or not torch.equal(b, test.b):
+        kept = options.out / name / "answers.pt"
+        said = torch.load(kept, weights_only=True) if kept.is_file() else None
+        if said is None or not torch.equal(said["b"], test.b):  # of other poses they say nothing
             found, seconds = _classical(row.peer, slices.references[0], test.images, spacing, unit, options)
+            said = {"b": test.b, "found": found, "seconds": seconds}
             kept.parent.mkdir(parents=True, exist_ok=True)
-            torch.save((found, seconds, test.b), kept)
-        effort = {"seconds_a_pair": seconds}
+            torch.save(said, kept)
+        found, effort = said["found"], {"seconds_a_pair": said["seconds"]}
     else:
         weights, seconds, steps = trained_weights(name, config, slices, options.out)
         method = trainer(of_row(config, row), slices, [], {}, options.out / name, weights).method.eval()
